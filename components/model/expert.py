@@ -1,0 +1,35 @@
+"""One expert: a model ladder served under one name."""
+
+from pydantic import Field, field_validator
+
+from components.model.base import Name, Section
+
+
+class Expert(Section):
+    """What clients see as one model."""
+
+    ladder: list[str] = Field(
+        min_length=1,
+        description="Models, best first; the first that works serves. `selftest` is always last.",
+    )
+    context_tokens: int = Field(
+        default=8192, ge=256, le=1_048_576, description="Context of one request, in tokens."
+    )
+    slots: int = Field(default=2, ge=1, le=64, description="Requests served at once.")
+    threads: int | None = Field(
+        default=None, ge=1, description="CPU threads; default: the host's cores."
+    )
+    prompt_cache_mib: int = Field(default=256, ge=0, description="Memory for cached prompts, MiB.")
+    start_timeout_s: int = Field(
+        default=300, ge=5, description="Longest time one model may take to become ready, seconds."
+    )
+    host: Name | None = Field(default=None, description="Pin to this host; default: where it fits.")
+
+    @field_validator("ladder")
+    @classmethod
+    def _rungs_are_unique(cls, ladder: list[str]) -> list[str]:
+        repeated = sorted({rung for rung in ladder if ladder.count(rung) > 1})
+        if repeated:
+            msg = f"{', '.join(repeated)} stands twice in the ladder; name each model once"
+            raise ValueError(msg)
+        return ladder

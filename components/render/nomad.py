@@ -1,0 +1,147 @@
+"""Nomad job documents from typed values. Nomad drops unknown JSON keys silently, so every key is
+written once, here, and a test holds them against the live API.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from components import naming
+
+SECOND: Final = 1_000_000_000  # durations are integer nanoseconds
+_DELIMITERS: Final = ("[[[", "]]]")  # for documents that are no templates, so braces stay braces
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """A file Nomad writes for a task. ``text`` is a template only when ``templated``."""
+
+    path: str
+    text: str
+    templated: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """An HTTP health check."""
+
+    path: str
+    interval_s: int = 5
+    timeout_s: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """One service with one port and one task. Memory in MiB, CPU in MHz."""
+
+    job: str
+    host: str
+    command: str
+    args: Sequence[str]
+    environment: Mapping[str, str]
+    files: Sequence[File]
+    check: Check
+    memory_mib: int
+    cpu_mhz: int
+    port: int | None = None  # None: Nomad chooses
+    tags: Sequence[str] = field(default_factory=tuple)
+    kill_timeout_s: int = 30
+    healthy_deadline_s: int = 300
+
+
+def job_document(service: Service) -> dict[str, Any]:
+    """The job in the API's own form."""
+    port: dict[str, Any] = {"Label": "http"}
+    if service.port is not None:
+        port["Value"] = service.port
+    task = {
+        "Name": service.job,
+        "Driver": "raw_exec",
+        "Config": {"command": service.command, "args": list(service.args)},
+        "Env": dict(service.environment),
+        "Templates": [_template(file) for file in service.files],
+        "Identity": {"Env": True},
+        "Resources": {"CPU": service.cpu_mhz, "MemoryMB": service.memory_mib},
+        "KillTimeout": service.kill_timeout_s * SECOND,
+        "LogConfig": {"MaxFiles": 3, "MaxFileSizeMB": 5},
+    }
+    group = {
+        "Name": service.job,
+        "Count": 1,
+        "Networks": [
+            {
+                "Mode": "host",
+                "ReservedPorts" if service.port is not None else "DynamicPorts": [port],
+            }
+        ],
+        "Services": [_registration(service)],
+        "Tasks": [task],
+        "EphemeralDisk": {"SizeMB": 50},
+        # Three quick restarts on the host, then the scheduler tries afresh, for ever.
+        "RestartPolicy": {
+            "Attempts": 3,
+            "Interval": 60 * SECOND,
+            "Delay": 2 * SECOND,
+            "Mode": "fail",
+        },
+        "ReschedulePolicy": {
+            "Delay": 5 * SECOND,
+            "DelayFunction": "exponential",
+            "MaxDelay": 120 * SECOND,
+            "Unlimited": True,
+        },
+    }
+    return {
+        "ID": service.job,
+        "Name": service.job,
+        "Type": "service",
+        "Namespace": naming.NAMESPACE,
+        "Datacenters": ["*"],
+        "Constraints": [
+            {"LTarget": "${node.unique.name}", "Operand": "=", "RTarget": service.host}
+        ],
+        "TaskGroups": [group],
+        "Update": {
+            "MaxParallel": 1,
+            "HealthCheck": "checks",
+            "MinHealthyTime": 1 * SECOND,
+            "HealthyDeadline": service.healthy_deadline_s * SECOND,
+            "ProgressDeadline": (service.healthy_deadline_s + 60) * SECOND,
+        },
+    }
+
+
+def job_text(service: Service) -> str:
+    """The job as the provider takes it; indented, so that a preview's diff is readable."""
+    return json.dumps({"Job": job_document(service)}, indent=1, sort_keys=True)
+
+
+def _template(file: File) -> dict[str, Any]:
+    template: dict[str, Any] = {
+        "EmbeddedTmpl": file.text,
+        "DestPath": file.path,
+        "Perms": "0600",
+        "ChangeMode": "restart",
+    }
+    if not file.templated:
+        template["LeftDelim"], template["RightDelim"] = _DELIMITERS
+    return template
+
+
+def _registration(service: Service) -> dict[str, Any]:
+    return {
+        "Name": service.job,
+        "Provider": "nomad",
+        "PortLabel": "http",
+        "Tags": list(service.tags),
+        "Checks": [
+            {
+                "Name": "ready",
+                "Type": "http",
+                "Path": service.check.path,
+                "Interval": service.check.interval_s * SECOND,
+                "Timeout": service.check.timeout_s * SECOND,
+            }
+        ],
+    }

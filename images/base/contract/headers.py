@@ -1,0 +1,8 @@
+"""Names of the HTTP headers Hearth adds to answers. Lower case, as HTTP/1.1 libraries compare them."""
+
+from typing import Final
+
+REQUEST_ID: Final = "x-request-id"
+EXPERT: Final = "x-hearth-expert"  # the expert that answered
+MODEL: Final = "x-hearth-model"  # the rung (model) that answered
+DEGRADED: Final = "x-hearth-degraded"  # present only when the rung is not the first of the ladder

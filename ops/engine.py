@@ -1,0 +1,150 @@
+"""The Pulumi engine as a child process: one stack of one checkout.
+
+Owns how the CLI is called, interrupted and recovered. Does not own what the words mean to people.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Final
+
+from ops.checkout import Checkout
+from ops.errors import OpsError, PulumiFailed
+
+_INTERRUPTED: Final = 130
+_CANCELLED: Final = 8
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Runs ``pulumi`` for one stack."""
+
+    checkout: Checkout
+    stack: str
+
+    def select(self) -> None:
+        """Select the stack, creating it on first use."""
+        if not self.checkout.stack_file(self.stack).exists():
+            known = sorted(
+                file.name.split(".")[1] for file in self.checkout.root.glob("Pulumi.*.yaml")
+            )
+            msg = f"there is no Pulumi.{self.stack}.yaml; stacks here: {', '.join(known)}"
+            raise OpsError(msg)
+        self._captured("stack", "select", "--create", self.stack)
+
+    def preview(self, *options: str) -> dict[str, Any]:
+        """What an update would do, as the engine's own JSON digest; errors are part of it."""
+        done = self._run("preview", "--json", "--stack", self.stack, *options)
+        try:
+            return dict(json.loads(done.stdout))
+        except ValueError:
+            raise PulumiFailed(_last_words(done), done.returncode) from None
+
+    def update(self, *options: str) -> None:
+        """Apply the program, showing the engine's own progress. Raises PulumiFailed."""
+        self._shown("up", "--yes", "--skip-preview", *options)
+
+    def destroy(self) -> None:
+        """Delete everything the stack made. Raises PulumiFailed."""
+        self._shown("destroy", "--yes", "--skip-preview")
+
+    def export(self) -> dict[str, Any]:
+        """The state with secrets in plain; it must not leave this process."""
+        done = self._captured("stack", "export", "--show-secrets", "--stack", self.stack)
+        return dict(json.loads(done.stdout))
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs with secrets in plain; empty before the first update."""
+        done = self._captured("stack", "output", "--json", "--show-secrets", "--stack", self.stack)
+        return dict(json.loads(done.stdout))
+
+    def recover(self) -> None:
+        """Clear what a killed run left behind: its lock and its unfinished operations.
+
+        Our resources are idempotent, so an operation that was cut off is simply done again.
+        The caller holds the checkout's lock, hence no engine is running.
+        """
+        locks = self.checkout.home / "state" / ".pulumi" / "locks"
+        if any(locks.rglob("*.json")):
+            self._captured("cancel", "--yes", "--stack", self.stack)
+        state = self.checkout.home / "state" / ".pulumi" / "stacks" / "hearth"
+        checkpoint = state / f"{self.stack}.json"
+        if not checkpoint.exists() or '"pending_operations"' not in checkpoint.read_text():
+            return
+        deployment = json.loads(
+            self._captured("stack", "export", "--stack", self.stack).stdout
+        )
+        deployment["deployment"].pop("pending_operations", None)
+        self._run(
+            "stack", "import", "--stack", self.stack, stdin=json.dumps(deployment)
+        ).check_returncode()
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, **self.checkout.environment(), "PATH": self.checkout.path()}
+
+    def _command(self, args: Sequence[str]) -> list[str]:
+        if not self.checkout.pulumi.exists():
+            msg = "the toolchain is not installed in this checkout; run ./bootstrap.sh"
+            raise OpsError(msg)
+        return [str(self.checkout.pulumi), "--cwd", str(self.checkout.root), *args]
+
+    def _run(self, *args: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*self._command(args), "--non-interactive"],
+            env=self._environment(),
+            input=stdin if stdin is not None else "",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def _captured(self, *args: str) -> subprocess.CompletedProcess[str]:
+        done = self._run(*args)
+        if done.returncode != 0:
+            raise PulumiFailed(_last_words(done), done.returncode)
+        return done
+
+    def _shown(self, *args: str) -> None:
+        """Run with the terminal handed over. The engine ends its steps in order when interrupted,
+        so an interrupt is passed on and waited for, never turned into a kill.
+        """
+        terminal = sys.stdout.isatty()
+        command = [*self._command(args), "--stack", self.stack]
+        child = subprocess.Popen(
+            command if terminal else [*command, "--non-interactive"],
+            env=self._environment(),
+            stdin=None if terminal else subprocess.DEVNULL,
+            # On a terminal the interrupt key reaches the whole group by itself.
+            process_group=None if terminal else 0,
+        )
+        interrupted = False
+
+        def pass_on(number: int, _: FrameType | None) -> None:
+            nonlocal interrupted
+            interrupted = True
+            if not terminal or number == signal.SIGTERM:
+                child.send_signal(signal.SIGINT)
+
+        before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            code = child.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if interrupted or code == _CANCELLED:
+            msg = "interrupted; what was finished is kept, run the same command to continue"
+            raise PulumiFailed(msg, _INTERRUPTED)
+        if code != 0:
+            raise PulumiFailed("the update failed; the reasons stand above", code)
+
+
+def _last_words(done: subprocess.CompletedProcess[str]) -> str:
+    text = (done.stderr or done.stdout).strip()
+    return text.removeprefix("error: ") or f"pulumi ended with exit code {done.returncode}"
+
+

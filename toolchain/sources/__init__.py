@@ -1,0 +1,1 @@
+"""Where a pinned program can come from: one module per place."""
