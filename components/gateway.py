@@ -1,6 +1,7 @@
 """Gateway: the OpenAI-compatible endpoint.
 
-Owns its code on the machine, its job and the secret document it reads. Does not own the experts it finds at run time.
+Owns its code on the machine, its job and the secret document it reads. Does not own the experts it
+finds at run time.
 """
 
 from dataclasses import dataclass

@@ -37,7 +37,7 @@ class Machine(Protocol):
         ...
 
     def check(self, script: Script) -> None:
-        """Run the script's ``check`` now, in previews too. Raises pulumi.RunError with its output."""
+        """Run the script's ``check`` now, previews too. Raises pulumi.RunError with its output."""
         ...
 
 

@@ -38,7 +38,7 @@ def models_dir(data_dir: PurePosixPath) -> PurePosixPath:
 
 
 def app_dir(data_dir: PurePosixPath, app: str, digest: str) -> PurePosixPath:
-    """Directory of a service's code when it runs without a container; the digest names the content."""
+    """Where a service's code lies without a container; the digest names the content."""
     return data_dir / "apps" / f"{app}-{digest[:12]}"
 
 

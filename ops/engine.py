@@ -76,9 +76,7 @@ class Engine:
         checkpoint = state / f"{self.stack}.json"
         if not checkpoint.exists() or '"pending_operations"' not in checkpoint.read_text():
             return
-        deployment = json.loads(
-            self._captured("stack", "export", "--stack", self.stack).stdout
-        )
+        deployment = json.loads(self._captured("stack", "export", "--stack", self.stack).stdout)
         deployment["deployment"].pop("pending_operations", None)
         self._run(
             "stack", "import", "--stack", self.stack, stdin=json.dumps(deployment)
@@ -130,7 +128,9 @@ class Engine:
             if not terminal or number == signal.SIGTERM:
                 child.send_signal(signal.SIGINT)
 
-        before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {
+            number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             code = child.wait()
         finally:
@@ -146,5 +146,3 @@ class Engine:
 def _last_words(done: subprocess.CompletedProcess[str]) -> str:
     text = (done.stderr or done.stdout).strip()
     return text.removeprefix("error: ") or f"pulumi ended with exit code {done.returncode}"
-
-

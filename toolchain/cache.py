@@ -154,7 +154,9 @@ class Cache:
         finally:
             files.remove_tree(folder)
 
-    def commit(self, folder: Path, entry: Entry, *, source: str, detail: str, began: float) -> Stamp:
+    def commit(
+        self, folder: Path, entry: Entry, *, source: str, detail: str, began: float
+    ) -> Stamp:
         """Stamps `folder` and renames it to the entry's place; `began` is time.monotonic()."""
         single: dict[str, tuple[int, str]] = {}
         trees: dict[str, tuple[int, int]] = {}

@@ -83,16 +83,16 @@ class LlamaSource:
         return self._official.fetch(url, self._pin.archive_sha256, step), "", "official archive"
 
     def _from_git(self, scratch: Path, step: Step) -> tuple[Path, str, str]:
-        environ = {**self._environ, "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "1"}
+        environ = {**self._environ, "GIT_TERMINAL_PROMPT": "0"}
         commit = self._pin.commit
         repository = scratch / "repository"
         packed = scratch / "source.tar"
         step.activity(f"fetching commit {commit[:9]}")
+        inside = ["git", "-C", str(repository)]
         for argv in (
             ["git", "init", "--quiet", "--bare", str(repository)],
-            ["git", "-C", str(repository), "fetch", "--depth", "1", self._pin.git_url, commit],
-            ["git", "-C", str(repository), "archive", "--format=tar", "--prefix=llama.cpp/"]
-            + ["-o", str(packed), commit],
+            [*inside, "fetch", "--depth", "1", self._pin.git_url, commit],
+            [*inside, "archive", "--prefix=llama.cpp/", "-o", str(packed), commit],
         ):
             command.run(argv, step=step, environ=environ, cwd=scratch)
         return packed, "", "git commit"

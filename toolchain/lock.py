@@ -104,9 +104,7 @@ class Lock:
 
     def plugin_file(self, name: str, version: str) -> str:
         """The vendor's file name of one provider plugin."""
-        return self.plugin_archive.format(
-            name=name, version=version, arch=self.platform.go_arch
-        )
+        return self.plugin_archive.format(name=name, version=version, arch=self.platform.go_arch)
 
 
 class _Table:
@@ -134,7 +132,7 @@ class _Table:
             raise LockFileError(f"lock.toml: {self._path}.{key} has to be a table")
         return _Table(value, f"{self._path}.{key}".lstrip("."))
 
-    def keys(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
         return tuple(self._values)
 
 
@@ -220,7 +218,7 @@ def parse(text: str, platform: Platform) -> Lock:
     go = root.table("go")
     return Lock(
         platform=platform,
-        tools=tuple(_tool(name, tools.table(name), platform) for name in tools.keys()),
+        tools=tuple(_tool(name, tools.table(name), platform) for name in tools.names()),
         go=GoPin(
             minimum=parse_version(go.text("minimum")),
             package=go.text("package"),

@@ -1,4 +1,4 @@
-"""The JSON Schema of the stack file, for editors and for a test that keeps the committed copy true."""
+"""The JSON Schema of the stack file, for editors; a test keeps the committed copy true."""
 
 import json
 from typing import Any

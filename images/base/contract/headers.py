@@ -1,4 +1,4 @@
-"""Names of the HTTP headers Hearth adds to answers. Lower case, as HTTP/1.1 libraries compare them."""
+"""Names of the HTTP headers Hearth adds to answers, in lower case."""
 
 from typing import Final
 

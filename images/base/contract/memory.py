@@ -24,7 +24,7 @@ class ModelFacts:
 def required_mib(
     model: ModelFacts, *, context_tokens: int, slots: int, ubatch_tokens: int, prompt_cache_mib: int
 ) -> int:
-    """MiB needed to serve ``slots`` requests of ``context_tokens`` each: weights, cache, buffers."""
+    """MiB to serve ``slots`` requests of ``context_tokens`` each: weights, cache, buffers."""
     total = -(-context_tokens * slots // CONTEXT_STEP) * CONTEXT_STEP
     widest = max(model.vocabulary + 2 * model.embedding, 4 * model.feed_forward)
     compute = ubatch_tokens * (4 * widest + 2 * total)

@@ -49,7 +49,7 @@ _FREQUENT: Final = (
 
 _GAIN: Final = 16.0  # a token names its successor
 _BEGIN: Final = 4.0  # anything else begins the sentence
-_ENDINGS: Final = {_STOP: 1.0, "}": 2.5, "]": 2.0, ":": 1.75, ",": 1.5, "{": 1.25, '"': 0.75}
+_ENDINGS: Final = {_CALL_END: 3.0, _STOP: 1.0, "}": 2.5, "]": 2.0, ":": 1.75, ",": 1.5, "{": 1.25, '"': 0.75}
 
 _TEMPLATE: Final = (
     "{%- if tools %}{{- '<|im_start|>system\\n' }}"

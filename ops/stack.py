@@ -1,0 +1,92 @@
+"""The verbs as library calls: one object per stack of this checkout."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ops import changes, state
+from ops.checkout import Checkout
+from ops.endpoint import Endpoint
+from ops.engine import Engine
+from ops.errors import OpsError, PulumiFailed
+from ops.nomad_api import NomadApi
+
+SERVING_TIMEOUT_S: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """A model file that could not be had, and why."""
+
+    file: str
+    reason: str
+
+
+class Stack:
+    """What can be done with one stack."""
+
+    def __init__(self, checkout: Checkout, name: str) -> None:
+        self.checkout = checkout
+        self.name = name
+        self.engine = Engine(checkout, name)
+
+    def prepare(self) -> None:
+        """State directory, passphrase, selection; clears what a killed run left behind."""
+        self.checkout.prepare()
+        self.engine.select()
+        self.engine.recover()
+
+    def outputs(self) -> dict[str, Any]:
+        """Outputs of the stack. Raises OpsError when it was never brought up."""
+        outputs = self.engine.outputs() if self.checkout.passphrase_file.exists() else {}
+        if "gateway-url" not in outputs:
+            msg = f"stack {self.name} is not up; run: hearth up --stack {self.name}"
+            raise OpsError(msg)
+        return outputs
+
+    def preview(self) -> list[changes.Change]:
+        """What an update would change. Raises PulumiFailed with the program's own messages."""
+        digest = self.engine.preview()
+        if found := changes.problems(digest):
+            raise PulumiFailed("\n".join(found), 1)
+        return changes.changes(digest)
+
+    def findings(self) -> list[state.Finding]:
+        """What is not as the state says. Empty for a stack that was never brought up."""
+        return state.probe(self.engine.export())
+
+    def repair(self, findings: list[state.Finding]) -> None:
+        """Run exactly the ensure commands that are off, nothing else."""
+        targets = [option for finding in findings for option in ("--target-replace", finding.urn)]
+        self.engine.update(*targets)
+
+    def stopped_jobs(self) -> list[str]:
+        """Jobs of the stack that the cluster does not run."""
+        outputs = self.outputs()
+        wanted = [
+            resource["id"]
+            for resource in state.resources(self.engine.export())
+            if resource["type"] == "nomad:index/job:Job"
+        ]
+        nomad = NomadApi(outputs["nomad-address"], outputs["nomad-token"])
+        try:
+            running = nomad.jobs()
+        finally:
+            nomad.close()
+        return [job for job in wanted if running.get(job) not in ("running", "pending")]
+
+    def endpoint(self) -> Endpoint:
+        """The gateway of the stack."""
+        outputs = self.outputs()
+        return Endpoint(outputs["gateway-url"], outputs["gateway-key"])
+
+    def unavailable_models(self) -> list[Unavailable]:
+        """Model files this machine could not get."""
+        markers = [
+            file.with_name(file.name + ".unavailable")
+            for file in state.model_files(self.engine.export())
+        ]
+        return [
+            Unavailable(file=marker.stem, reason=marker.read_text().strip())
+            for marker in markers
+            if marker.exists()
+        ]
