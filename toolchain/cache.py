@@ -208,8 +208,9 @@ class Cache:
             handle.write(f"process {os.getpid()} ({purpose}, since {since})\n")
             handle.flush()
             try:
-                # What an interrupted run left behind; nobody else can be using it now.
+                # What a killed run left behind; nobody else can be using it now.
                 files.remove_tree(self.root / "staging")
                 yield
             finally:
+                files.remove_tree(self.root / "staging")
                 handle.truncate(0)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain import command, files
+from toolchain import files
 from toolchain.cache import Cache, Entry, Stamp
 from toolchain.checkout import Checkout
 from toolchain.errors import CommandError, NoSourceError, SourceUnavailableError
@@ -21,7 +21,7 @@ from toolchain.lock import Lock, ToolPin
 from toolchain.plugin_install import HOST, PluginInstaller
 from toolchain.progress import Display, Step, running
 from toolchain.sources.base import Source
-from toolchain.sources.installed import version_in
+from toolchain.sources.installed import version_of
 
 
 @dataclass(frozen=True)
@@ -171,12 +171,7 @@ class Installer:
         )
 
     def _prove(self, pin: ToolPin, program: Path) -> None:
-        environ = {
-            **self._environ,
-            "PULUMI_HOME": str(program.parent.parent / "probe-home"),
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
-        }
-        answer = version_in(command.probe([str(program), *pin.probe], environ))
+        answer = version_of(program, pin, self._environ)
         if answer != pin.version:
             raise CommandError(f"{program.name} says it is version {answer or 'unknown'}")
 

@@ -6,6 +6,7 @@ Owns their text. Does not own what they start (toolchain.plugins).
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 from toolchain.checkout import Checkout
 
@@ -25,11 +26,16 @@ raise SystemExit(main({name!r}))
 '''
 
 
+def shebang(python: Path) -> str:
+    """The first line or lines that run a script with `python`, wherever that lies."""
+    path = str(python)
+    if " " not in path and len(path) + 2 <= _LONGEST_FIRST_LINE:
+        return f"#!{path}\n"
+    # Valid in both languages: the shell executes the second line, Python reads a string.
+    return f"#!/bin/sh\n'''exec' {shlex.quote(path)} \"$0\" \"$@\"\n'''\n"
+
+
 def launcher_text(checkout: Checkout, name: str, what: str) -> str:
     """An executable script that runs the stand-in `name` with the checkout's interpreter."""
-    python = str(checkout.python)
     body = _BODY.format(what=what, root=str(checkout.root), name=name)
-    if " " not in python and len(python) + 2 <= _LONGEST_FIRST_LINE:
-        return f"#!{python}\n{body}"
-    # Valid in both languages: the shell executes the second line, Python reads a string.
-    return f"#!/bin/sh\n'''exec' {shlex.quote(python)} \"$0\" \"$@\"\n'''\n{body}"
+    return shebang(checkout.python) + body

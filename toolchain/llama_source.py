@@ -60,6 +60,7 @@ class LlamaSource:
 
     def _from_mirror(self, scratch: Path, step: Step) -> tuple[Path, str, str]:
         sdist = self._pin.sdist
+        self._mirror.find(sdist.archive)
         step.activity(f"verifying {sdist.archive}")
         return self._mirror.verified(sdist.archive, sdist.sha256, ()), sdist.subtree, "mirror"
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,6 +24,16 @@ def version_in(text: str) -> str:
     """The first thing in a program's `version` output that looks like one, or empty."""
     match = _VERSION.search(text)
     return match.group(1) if match else ""
+
+
+def version_of(program: Path, pin: ToolPin, environ: Mapping[str, str]) -> str:
+    """The version that a program says it has, or empty if it does not run.
+
+    The Pulumi CLI writes a log into its home folder at every start, hence the throw-away one.
+    """
+    with tempfile.TemporaryDirectory(prefix="hearth-probe-") as home:
+        quiet = {**environ, "PULUMI_HOME": home, "PULUMI_SKIP_UPDATE_CHECK": "true"}
+        return version_in(command.probe([str(program), *pin.probe], quiet))
 
 
 class InstalledSource:
@@ -50,7 +61,7 @@ class InstalledSource:
             if stream.read(4) != _ELF:
                 # A version manager's launcher works only where it was put.
                 return f"{candidate} is a script"
-        version = version_in(command.probe([str(candidate), *pin.probe], self._environ))
+        version = version_of(candidate, pin, self._environ)
         if version != pin.version:
             return f"{candidate} is version {version or 'unknown'}, not {pin.version}"
         return ""

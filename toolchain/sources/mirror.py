@@ -70,6 +70,7 @@ class MirrorSource:
     def supply(self, pin: ToolPin, into: Path, step: Step) -> str:
         """Unpacks the vendor's archive."""
         release = pin.release
+        self.find(release.archive)
         step.activity(f"unpacking {release.archive}")
         found = self.verified(release.archive, release.sha256, (release.checksums,))
         archive.extract_programs(found, release.members, into)

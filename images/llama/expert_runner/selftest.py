@@ -49,7 +49,16 @@ _FREQUENT: Final = (
 
 _GAIN: Final = 16.0  # a token names its successor
 _BEGIN: Final = 4.0  # anything else begins the sentence
-_ENDINGS: Final = {_CALL_END: 3.0, _STOP: 1.0, "}": 2.5, "]": 2.0, ":": 1.75, ",": 1.5, "{": 1.25, '"': 0.75}
+_ENDINGS: Final = {
+    _CALL_END: 3.0,
+    _STOP: 1.0,
+    "}": 2.5,
+    "]": 2.0,
+    ":": 1.75,
+    ",": 1.5,
+    "{": 1.25,
+    '"': 0.75,
+}
 
 _TEMPLATE: Final = (
     "{%- if tools %}{{- '<|im_start|>system\\n' }}"
@@ -59,7 +68,7 @@ _TEMPLATE: Final = (
     "{%- for message in messages %}{{- '<|im_start|>' + message.role + '\\n' }}"
     "{%- if message.content %}{{- message.content }}{%- endif %}"
     "{%- if message.tool_calls %}{%- for call in message.tool_calls %}"
-    "{{- '<tool_call>{\"name\": \"' + call.function.name + '\", \"arguments\": ' }}"
+    '{{- \'<tool_call>{"name": "\' + call.function.name + \'", "arguments": \' }}'
     "{{- call.function.arguments if call.function.arguments is string"
     " else call.function.arguments | tojson }}{{- '}</tool_call>' }}"
     "{%- endfor %}{%- endif %}{{- '<|im_end|>\\n' }}{%- endfor %}"

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import runpy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pulumi
+import pytest
 import yaml
 from pulumi.runtime import mocks
 
@@ -61,3 +63,25 @@ def run_program(stack: str, cluster: dict[str, Any]) -> Recorder:
 
     program()
     return recorder
+
+
+@pytest.fixture(params=["dev", "home"])
+def stack_name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def recorded(stack_name: str) -> Recorder:
+    return run_program(stack_name, cluster_of(stack_name))
+
+
+@pytest.fixture
+def run() -> Callable[[str, dict[str, Any]], Recorder]:
+    """The real program under mocks: ``run(stack, cluster)``."""
+    return run_program
+
+
+@pytest.fixture
+def committed() -> Callable[[str], dict[str, Any]]:
+    """The committed tree of a stack by name."""
+    return cluster_of
