@@ -117,6 +117,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--check", action="store_true", help="say what is there and what would be done; exit 1"
     )
+    made.add_argument(
+        "--upgrade",
+        action="store_true",
+        help="look again for official releases of what was built or stood in for",
+    )
     made.add_argument("--cache", type=Path, metavar="DIR", help="instead of ~/.cache/hearth")
     return made
 
@@ -139,8 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         if options.check:
             return check(installer, display)
-        if not installer.complete():
-            installer.run()
+        if options.upgrade or not installer.complete():
+            installer.run(upgrade=options.upgrade)
     except ToolchainError as error:
         for line in error.lines():
             display.note(line)

@@ -23,12 +23,14 @@ _STAMP = "hearth-requirements.sha256"
 _HEARTH = '''\
 """The hearth command of this checkout; written by bootstrap."""
 
-import runpy
 import sys
 
-# Entries of one environment variable or working folder must not shadow the checkout.
+# Whatever else is on the path must not shadow the checkout.
 sys.path.insert(0, {root!r})
-runpy.run_module("ops", run_name="__main__", alter_sys=True)
+
+from ops.cli import main
+
+main()
 '''
 
 

@@ -5,6 +5,7 @@ Owns the order of steps and of sources. Does not own any single step.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -18,10 +19,14 @@ from toolchain.errors import CommandError, NoSourceError, SourceUnavailableError
 from toolchain.gobuild import GoBuilder
 from toolchain.llama_source import LlamaSource
 from toolchain.lock import Lock, ToolPin
-from toolchain.plugin_install import HOST, PluginInstaller
+from toolchain.plugin_install import HOST, OFFICIAL, STAND_IN, PluginInstaller
 from toolchain.progress import Display, Step, running
 from toolchain.sources.base import Source
 from toolchain.sources.installed import version_of
+from toolchain.sources.registries import RegistriesSource
+
+# The name of the source that makes programs itself, where the others take finished ones.
+_BUILT = RegistriesSource.name
 
 
 @dataclass(frozen=True)
@@ -117,15 +122,19 @@ class Installer:
 
     # -- doing
 
-    def run(self) -> None:
-        """Gets everything that is missing; raises ToolchainError at the first part that fails."""
+    def run(self, *, upgrade: bool = False) -> None:
+        """Gets everything that is missing; raises ToolchainError at the first part that fails.
+
+        `upgrade` also looks again for the official form of what was built or stood in for, and
+        keeps what is there if that cannot be had.
+        """
         with self._cache.exclusively(
             f"toolchain for {self._checkout.root}", self._say_who_holds_it
         ):
             for pin in self._lock.tools:
-                self._install_tool(pin)
+                self._install_tool(pin, upgrade=upgrade)
             self._install_llama()
-            self._install_plugins()
+            self._install_plugins(upgrade=upgrade)
             files.write_text(self._checkout.manifest, self._manifest())
             if all(self._entry(pin).stamp() for pin in self._lock.tools):
                 self._builder.forget_own_caches()
@@ -136,19 +145,26 @@ class Installer:
     def _log(self, part: str) -> Path:
         return self._checkout.logs / f"toolchain-{part}.log"
 
-    def _install_tool(self, pin: ToolPin) -> None:
+    def _install_tool(self, pin: ToolPin, *, upgrade: bool) -> None:
         finding = self._tool_finding(pin)
-        if not finding.action:
+        entry = self._entry(pin)
+        stamp = entry.stamp()
+        better = upgrade and stamp is not None and stamp.source == _BUILT
+        if not finding.action and not better:
             return
         with running(self._display, finding.part, self._log(pin.name)) as step:
-            entry = self._entry(pin)
-            stamp = entry.stamp() or self._supply(pin, entry, step)
+            if stamp is None:
+                stamp = self._supply(pin, entry, step, self._sources)
+            elif better:
+                ready_made = [source for source in self._sources if source.name != _BUILT]
+                with contextlib.suppress(NoSourceError):
+                    stamp = self._supply(pin, entry, step, ready_made)
             files.place(entry.path / pin.name, self._checkout.bin / pin.name)
             step.finish(stamp.detail)
 
-    def _supply(self, pin: ToolPin, entry: Entry, step: Step) -> Stamp:
+    def _supply(self, pin: ToolPin, entry: Entry, step: Step, sources: Sequence[Source]) -> Stamp:
         reasons: list[tuple[str, str]] = []
-        for source in self._sources:
+        for source in sources:
             began = time.monotonic()
             step.log(f"== source: {source.name}")
             with self._cache.filling(entry) as folder:
@@ -187,9 +203,12 @@ class Installer:
                 f"{stamp.detail}: {count} files, {size / 1e6:.0f} MB, {packed / 1e6:.1f} MB packed"
             )
 
-    def _install_plugins(self) -> None:
+    def _install_plugins(self, *, upgrade: bool) -> None:
         cli = self._entry(self._lock.tool("pulumi")).path / "pulumi"
-        names = [name for name in sorted(self._plugins.versions) if not self._plugins.kind(name)]
+        good = (OFFICIAL,) if upgrade else (OFFICIAL, STAND_IN)
+        names = [
+            name for name in sorted(self._plugins.versions) if self._plugins.kind(name) not in good
+        ]
         if not names and self._plugins.host_kind(cli):
             return
         ask_vendor = self._ask_vendor()

@@ -33,13 +33,12 @@ def agent_config(plan: NomadPlan) -> dict[str, Any]:
             "options": {"fingerprint.denylist": _DENIED_FINGERPRINTS},
         },
         "plugin": {
-            "raw_exec": {"config": {"enabled": True}},
-            "docker": {
-                "config": {
-                    # Locally built images cannot be pulled again.
-                    "gc": {"image": False, "dangling_containers": {"enabled": False}},
-                }
-            },
+            # Nested blocks are lists here, or Nomad's parser takes them for unknown keys.
+            "raw_exec": [{"config": [{"enabled": True}]}],
+            # Locally built images cannot be pulled again.
+            "docker": [
+                {"config": [{"gc": [{"image": False, "dangling_containers": [{"enabled": False}]}]}]}
+            ],
         },
         "disable_update_check": True,
         "leave_on_interrupt": False,
@@ -78,18 +77,40 @@ if alive; then
 fi
 printf '%s' "$config" >"$dir/agent.json.new"
 mv "$dir/agent.json.new" "$dir/agent.json"
+local first=""
+[ -d "$dir/data/server" ] || first=yes
+start_agent
+if [ -n "$first" ]; then
+  # The client registers before the server's keyring exists, fails, and tries again only after some
+  # twenty seconds; with the keyring in place a second start registers at once.
+  wait_for keyring
+  stop_agent
+  start_agent
+fi
+echo "nomad agent at $address"
+"""
+
+_START_AGENT: Final = """
 # Detached with every descriptor closed: it outlives this command and the terminal.
 setsid env -i HOME="$HOME" PATH="$PATH" LANG=C.UTF-8 \\
   "$nomad" agent -config "$dir/agent.json" </dev/null >>"$dir/agent.log" 2>&1 &
 echo $! >"$dir/agent.pid"
 disown
+wait_for leader
+"""
+
+_WAIT_FOR: Final = """
 for _ in $(seq 120); do
-  leader && break
+  "$1" && return 0
   alive || { echo "the Nomad agent stopped; last lines of $dir/agent.log:"; tail -n 15 "$dir/agent.log"; return 1; }
   sleep 0.25
 done
-leader || { echo "no answer from $address within 30 s; see $dir/agent.log"; return 1; }
-echo "nomad agent at $address"
+echo "no answer from $address within 30 s; see $dir/agent.log"
+return 1
+"""
+
+_KEYRING: Final = """
+curl -fsS --max-time 2 "$address/.well-known/jwks.json" 2>/dev/null | grep -q '"kid"'
 """
 
 _STOP_AGENT: Final = """
@@ -127,7 +148,7 @@ fi
 for mount in $(awk -v d="$dir/data/" 'index($2, d) == 1 {print $2}' /proc/mounts | sort -r); do
   umount "$mount" 2>/dev/null || true
 done
-rm -rf "$dir/data" "$dir/agent.json" "$dir/agent.pid"
+rm -rf "$dir/data" "$dir/alloc_mounts" "$dir/agent.json" "$dir/agent.pid"
 """
 
 
@@ -145,7 +166,10 @@ def agent_script(plan: NomadPlan) -> Script:
         functions={
             "alive": _ALIVE,
             "leader": _LEADER,
+            "keyring": _KEYRING,
+            "wait_for": _WAIT_FOR,
             "probe": _PROBE,
+            "start_agent": _START_AGENT,
             "stop_agent": _STOP_AGENT,
             "ensure": _ENSURE,
             "tasks": _TASKS,
@@ -167,7 +191,7 @@ _ACL_ENSURE: Final = """
 probe >/dev/null 2>&1 && return 0
 # The leader is elected before the ACL store is ready to be written.
 for _ in $(seq 40); do
-  if printf '{"BootstrapSecret": "%s"}' "$SECRET" | curl -sS --max-time 5 -o "$dir/acl.answer" \\
+  if printf '{"BootstrapSecret": "%s"}' "$SECRET" | curl -s --max-time 5 -o "$dir/acl.answer" \\
       -X POST --data-binary @- "$address/v1/acl/bootstrap" && probe >/dev/null 2>&1; then
     rm -f "$dir/acl.answer"
     return 0
@@ -175,6 +199,7 @@ for _ in $(seq 40); do
   grep -q 'already done' "$dir/acl.answer" 2>/dev/null && break
   sleep 0.25
 done
+leader || { echo "Nomad at $address does not answer; see $dir/agent.log"; return 1; }
 echo "Nomad was bootstrapped with another token: $(cat "$dir/acl.answer" 2>/dev/null)"
 echo "fix: run 'hearth down' (it deletes the state in $dir), then 'hearth up'"
 return 1
@@ -185,5 +210,5 @@ def acl_script(plan: NomadPlan) -> Script:
     """Bootstraps ACLs with a token made beforehand; expects it in the variable SECRET."""
     return Script(
         variables={"dir": str(plan.directory), "address": plan.address},
-        functions={"probe": _ACL_PROBE, "ensure": _ACL_ENSURE},
+        functions={"leader": _LEADER, "probe": _ACL_PROBE, "ensure": _ACL_ENSURE},
     )

@@ -1,4 +1,4 @@
-"""One line per event, readable by people and by ``key=value`` parsers. Owns nothing but the form."""
+"""One line per event, for people and for ``key=value`` parsers. Owns nothing but the form."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import TextIO
 class Log:
     """Writes events of one expert to a stream.
 
-    A line is ``2026-01-31T12:00:00Z info expert=general rung=selftest serving after=0.2s``.
+    A line is ``2026-01-31T12:00:00Z info serving expert=general rung=selftest``.
     """
 
     def __init__(self, stream: TextIO, *, expert: str, now: Callable[[], float]) -> None:
@@ -32,9 +32,9 @@ class Log:
     def _write(self, level: str, message: str, fields: dict[str, object]) -> None:
         time = datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         known = "".join(f" {key}={_plain(value)}" for key, value in fields.items())
-        print(
-            f"{time} {level} expert={self._expert}{known} {message}", file=self._stream, flush=True
-        )
+        head, newline, rest = message.partition("\n")
+        line = f"{time} {level} {head} expert={self._expert}{known}{newline}{rest}"
+        print(line, file=self._stream, flush=True)
 
 
 def _plain(value: object) -> str:

@@ -24,7 +24,7 @@ class PulseTiming:
 
 
 class Pulse:
-    """First waits for the model to load and to produce a token, then keeps asking for life signs."""
+    """First waits for the model to load and produce a token, then keeps asking for life signs."""
 
     def __init__(
         self,

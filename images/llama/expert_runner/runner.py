@@ -222,4 +222,4 @@ class Runner:
             + failed.get(verdict.rung.name, verdict.reason)
             for place, verdict in enumerate(verdicts, start=1)
         ]
-        self._log.error("\n".join(["no rung of the ladder works:", *rows]))
+        self._log.error("\n".join(["no rung of the ladder works", *rows]))

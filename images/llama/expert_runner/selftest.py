@@ -1,4 +1,4 @@
-"""The built-in model: a tiny GGUF file, generated here, that answers every prompt with one sentence.
+"""The built-in model: a tiny GGUF file, generated here, that answers all with one sentence.
 
 ``python -m expert_runner.selftest [--quant f16|q8_0|q4_0] OUT`` writes it; the bytes never vary.
 Owns the model's vocabulary, weights and chat template; the file format is in ``gguf_writer``.

@@ -27,7 +27,7 @@ _WITHHELD: Final = ("NOMAD_", "VAULT_", "CONSUL_", "LLAMA_")
 
 
 class ServerProcess:
-    """A started llama-server; it dies with the thread that created it, which must be the main one."""
+    """A started llama-server. It dies with the thread that created it: use the main one."""
 
     def __init__(self, argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> None:
         try:

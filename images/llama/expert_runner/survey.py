@@ -23,7 +23,7 @@ class Survey:
         self._headers: dict[str, tuple[str, int | None, str | None]] = {}
 
     def look(self, held_mib: int = 0) -> list[ladder.Verdict]:
-        """A verdict per rung, best first. ``held_mib`` is what stopping the present server frees."""
+        """A verdict per rung, best first. ``held_mib`` comes free when the present server stops."""
         available = self._memory.available_mib()
         budget = budget_mib(self._settings, available_mib=available, held_mib=held_mib)
         return [ladder.judge(self._facts(rung), budget) for rung in self._settings.ladder]

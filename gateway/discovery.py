@@ -1,0 +1,139 @@
+"""Keeps the fleet true: reads Nomad's catalogue and asks every replica itself, because the native
+catalogue lists dead ones too. Owns its background tasks; chooses nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+import httpx
+
+from contract import services
+from contract.gateway_settings import GatewaySettings
+from gateway.replicas import Endpoint, Fleet, Replica
+
+_WAIT_S: Final = 30  # how long Nomad may hold a query that has no news
+_MISSES_ALLOWED: Final = 1
+
+_log = logging.getLogger("gateway.discovery")
+
+
+class Discovery:
+    """One watcher per expert and one prober for all replicas.
+
+    ``token`` is asked before every query: Nomad renews a workload's identity while it runs.
+    """
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        fleet: Fleet,
+        *,
+        nomad: httpx.AsyncClient,
+        upstream: httpx.AsyncClient,
+        token: Callable[[], str | None],
+        sleep: Callable[[float], Any] = asyncio.sleep,
+    ) -> None:
+        self._settings = settings
+        self._fleet = fleet
+        self._nomad = nomad
+        self._upstream = upstream
+        self._token = token
+        self._sleep = sleep
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for expert in self._settings.experts:
+                tasks.create_task(self._watch(expert))
+            tasks.create_task(self._probe_forever())
+
+    async def look(self, expert: str, index: int = 0) -> int:
+        """Reads one expert's registrations, probes the new ones and returns the catalogue's index;
+        with an index, it first waits for a change.
+
+        Raises:
+            httpx.HTTPError, ValueError: Nomad did not answer, or not as documented.
+        """
+        token = self._token()
+        response = await self._nomad.get(
+            f"/v1/service/{services.expert_service(expert)}",
+            params={"index": index, "wait": f"{_WAIT_S}s"} if index else {},
+            headers={"x-nomad-token": token} if token else {},
+            timeout=_WAIT_S * 1.5,
+        )
+        response.raise_for_status()
+        self._fleet.update(expert, [_endpoint(expert, entry) for entry in response.json()])
+        await self._probe([r for r in self._fleet.of(expert) if not r.live])
+        return int(response.headers.get("x-nomad-index", 0))
+
+    async def probe_all(self) -> None:
+        """Asks every replica once."""
+        await self._probe(self._fleet.all())
+
+    async def _watch(self, expert: str) -> None:
+        index, reachable = 0, True
+        while True:
+            try:
+                latest = await self.look(expert, index)
+                # An index that fell means a restored or replaced Nomad: start over.
+                index = latest if latest >= index else 0
+                if not reachable:
+                    _log.info("catalogue answers again expert=%s", expert)
+                reachable = True
+                if index:
+                    continue
+            except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+                # The replicas known so far stay: they are probed anyway.
+                if reachable:
+                    _log.warning("catalogue fails expert=%s why=%s", expert, _reason(error))
+                index, reachable = 0, False
+            await self._sleep(self._settings.probe_interval_s)
+
+    async def _probe_forever(self) -> None:
+        while True:
+            await self.probe_all()
+            await self._sleep(self._settings.probe_interval_s)
+
+    async def _probe(self, replicas: list[Replica]) -> None:
+        await asyncio.gather(*(self._probe_one(replica) for replica in replicas))
+
+    async def _probe_one(self, replica: Replica) -> None:
+        before = (replica.live, replica.serving)
+        url, limit = replica.endpoint.url, max(1.0, self._settings.probe_interval_s)
+        try:
+            health = await self._upstream.get(f"{url}/health", timeout=limit)
+            health.raise_for_status()
+            models = await self._upstream.get(f"{url}/v1/models", timeout=limit)
+            models.raise_for_status()
+            replica.answered(str(models.json()["data"][0]["id"]))
+        except httpx.TimeoutException:
+            replica.missed(_MISSES_ALLOWED)
+        except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError):
+            replica.failed()
+        if before != (replica.live, replica.serving):
+            _log.info(
+                "replica %s expert=%s at=%s rung=%s degraded=%s",
+                "live" if replica.live else "lost",
+                replica.endpoint.expert,
+                url,
+                replica.serving,
+                replica.degraded,
+            )
+
+
+def _endpoint(expert: str, entry: dict[str, Any]) -> Endpoint:
+    return Endpoint(
+        id=str(entry["ID"]),
+        expert=expert,
+        address=str(entry["Address"]),
+        port=int(entry["Port"]),
+        preferred=services.preferred_rung(list(entry.get("Tags") or [])),
+    )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"HTTP {error.response.status_code}"
+    return type(error).__name__

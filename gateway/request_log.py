@@ -1,0 +1,57 @@
+"""Gives every request an id and one log line. Owns neither bodies nor keys, so neither can leak."""
+
+import logging
+import re
+import secrets
+import time
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from contract import headers
+
+_ACCEPTABLE: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+_log = logging.getLogger("gateway.request")
+
+
+class RequestLog:
+    """Pure ASGI, because a middleware that wraps responses would delay streams."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Adds ``x-request-id`` to the answer and logs it when it ends."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        offered = Headers(scope=scope).get(headers.REQUEST_ID, "")
+        request_id = offered if _ACCEPTABLE.fullmatch(offered) else f"req_{secrets.token_hex(12)}"
+        began, sent, status = time.monotonic(), 0, 0
+        state = scope.setdefault("state", {})
+
+        async def tagged(message: Message) -> None:
+            nonlocal sent, status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[headers.REQUEST_ID] = request_id
+            elif message["type"] == "http.response.body":
+                sent += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, tagged)
+        finally:
+            _log.info(
+                "%s %s status=%s ms=%.1f bytes=%d id=%s key=%s expert=%s",
+                scope["method"],
+                scope["path"],
+                status or "none",
+                (time.monotonic() - began) * 1000,
+                sent,
+                request_id,
+                state.get("key_id", "-"),
+                state.get("expert", "-"),
+            )
