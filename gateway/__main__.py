@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -16,8 +15,10 @@ from pydantic import ValidationError
 from contract.base import Document
 from contract.gateway_settings import GatewaySecrets, GatewaySettings
 from gateway.app import create_app
+from gateway.nomad_client import nomad_client
 
 _DRAIN_S: Final = 25  # below Nomad's kill timeout, so that streams end and are not cut
+_KEEP_ALIVE_S: Final = 75  # longer than clients keep idle connections, so that they close first
 _USAGE_ERROR: Final = 2
 
 DocumentType = TypeVar("DocumentType", bound=Document)
@@ -46,21 +47,6 @@ def read_document(path: Path, kind: type[DocumentType]) -> DocumentType:
         raise UnusableDocument(f"{path}: {faults}") from None
 
 
-def nomad_token(environment: Mapping[str, str]) -> Callable[[], str | None]:
-    """Reads the workload's identity anew each time: the file, where there is one, is renewed."""
-
-    def read() -> str | None:
-        folder = environment.get("NOMAD_SECRETS_DIR")
-        if folder:
-            try:
-                return Path(folder, "nomad_token").read_text().strip()
-            except OSError:
-                pass
-        return environment.get("NOMAD_TOKEN")
-
-    return read
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Serves until SIGTERM. Returns 0 after that, 2 on unusable settings."""
     parser = argparse.ArgumentParser(prog="gateway", description=__doc__)
@@ -83,13 +69,14 @@ def main(arguments: list[str] | None = None) -> int:
         return _USAGE_ERROR
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(settings, secrets, token=nomad_token(os.environ)),
+            create_app(settings, secrets, nomad=nomad_client(settings.nomad_address, os.environ)),
             host=settings.host,
             port=settings.port,
             access_log=False,
             log_config=None,
             server_header=False,
             timeout_graceful_shutdown=_DRAIN_S,
+            timeout_keep_alive=_KEEP_ALIVE_S,
         )
     )
     # uvicorn raises a caught signal again after its orderly end; by then it has been obeyed.

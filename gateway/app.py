@@ -1,4 +1,4 @@
-"""Puts the gateway together. Owns construction and lifetime; every rule is in a module of its own."""
+"""Puts the gateway together. Owns construction and lifetime; the rules live in other modules."""
 
 import asyncio
 import contextlib
@@ -23,6 +23,7 @@ from gateway.replicas import Fleet
 from gateway.request_log import RequestLog
 from gateway.routes import Api
 
+_FIRST_LOOK_S: Final = 2.0
 _JSON: Final = "application/json"
 
 _log = logging.getLogger("gateway")
@@ -32,12 +33,11 @@ def create_app(
     settings: GatewaySettings,
     secrets: GatewaySecrets,
     *,
+    nomad: httpx.AsyncClient,
     upstream_transport: httpx.AsyncBaseTransport | None = None,
-    nomad_transport: httpx.AsyncBaseTransport | None = None,
-    token: Callable[[], str | None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> FastAPI:
-    """The gateway as an ASGI application; clients and watchers live from startup to shutdown."""
+    """The gateway as an ASGI application. Its clients, ``nomad`` too, close when it shuts down."""
     fleet, metrics = Fleet(), Metrics()
     upstream = httpx.AsyncClient(
         transport=upstream_transport or _direct_transport(),
@@ -48,9 +48,6 @@ def create_app(
         },
         trust_env=False,
     )
-    nomad = httpx.AsyncClient(
-        base_url=settings.nomad_address, transport=nomad_transport, trust_env=False
-    )
     relay = Relay(
         fleet=fleet,
         client=upstream,
@@ -58,11 +55,12 @@ def create_app(
         timeout_s=settings.request_timeout_s,
         clock=clock,
     )
-    discovery = Discovery(settings, fleet, nomad=nomad, upstream=upstream, token=token)
+    discovery = Discovery(settings, fleet, nomad=nomad, upstream=upstream)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with upstream, nomad:
+            await discovery.first_look(_FIRST_LOOK_S)
             watching = asyncio.create_task(discovery.run())
             watching.add_done_callback(_report_end)
             try:
@@ -82,20 +80,23 @@ def create_app(
         relay=relay,
         metrics=metrics,
         started_at=int(time.time()),
+        alive=lambda: discovery.running,
     )
     app.include_router(api.router())
     app.add_middleware(RequestLog)
     app.add_exception_handler(GatewayError, _gateway_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(Exception, _unexpected_error)
     return app
 
 
 def _direct_transport() -> httpx.AsyncHTTPTransport:
-    """No pool limits: the experts' own slots are the limit, and a queue here would hide it."""
+    """No limit on connections: the experts' own slots are the limit, and a queue here would hide
+    it. No reuse either: llama-server closes idle connections after 5 s, and a request that meets
+    this moment fails for no reason a client could understand.
+    """
     return httpx.AsyncHTTPTransport(
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=64)
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=0)
     )
 
 
@@ -124,11 +125,6 @@ async def _validation_error(_: Request, error: Exception) -> Response:
     return Response(
         error_body("The request is not valid.", kind=CALLER_FAULT), 422, media_type=_JSON
     )
-
-
-async def _unexpected_error(_: Request, error: Exception) -> Response:
-    body = error_body("The gateway failed on this request.", kind=OWN_FAULT, code="internal_error")
-    return Response(body, 500, media_type=_JSON)
 
 
 _CODES: Final = {404: "unknown_url", 405: "method_not_allowed"}

@@ -11,11 +11,10 @@ from gateway.errors import BadRequest
 
 @dataclass(frozen=True, kw_only=True)
 class ChatBody:
-    """A request body: the bytes to send on, and the facts that steer it."""
+    """A request body: the bytes to send on, and the model it asks for."""
 
     content: bytes
     model: str | None
-    stream: bool
 
 
 def read_body(content: bytes) -> ChatBody:
@@ -30,19 +29,17 @@ def read_body(content: bytes) -> ChatBody:
         raise BadRequest("We could not parse the JSON body of your request.") from error
     if not isinstance(document, dict):
         raise BadRequest("The request body must be a JSON object.")
-    model, stream = document.get("model"), document.get("stream")
+    model = document.get("model")
     if model is not None and not isinstance(model, str):
         raise BadRequest("`model` must be a string.", param="model")
-    if stream is not None and not isinstance(stream, bool):
-        raise BadRequest("`stream` must be true or false.", param="stream")
     mended = _mend_tool_choice(document)
     if mended is not None:
         content = json.dumps(mended, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    return ChatBody(content=content, model=model, stream=bool(stream))
+    return ChatBody(content=content, model=model)
 
 
 def _mend_tool_choice(document: dict[str, Any]) -> dict[str, Any] | None:
-    """llama-server takes a named choice for `auto`; `required` with that one tool means the same."""
+    """llama-server takes a named choice for `auto`; `required` with only that tool works."""
     choice = document.get("tool_choice")
     if not isinstance(choice, dict) or choice.get("type") != "function":
         return None

@@ -3,8 +3,9 @@ catalogue lists dead ones too. Owns its background tasks; chooses nothing.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import httpx
@@ -14,16 +15,14 @@ from contract.gateway_settings import GatewaySettings
 from gateway.replicas import Endpoint, Fleet, Replica
 
 _WAIT_S: Final = 30  # how long Nomad may hold a query that has no news
+_PACE_S: Final = 0.2  # a catalogue that changes all the time is read five times a second
 _MISSES_ALLOWED: Final = 1
 
 _log = logging.getLogger("gateway.discovery")
 
 
 class Discovery:
-    """One watcher per expert and one prober for all replicas.
-
-    ``token`` is asked before every query: Nomad renews a workload's identity while it runs.
-    """
+    """One watcher per expert and one prober for all replicas."""
 
     def __init__(
         self,
@@ -32,22 +31,37 @@ class Discovery:
         *,
         nomad: httpx.AsyncClient,
         upstream: httpx.AsyncClient,
-        token: Callable[[], str | None],
-        sleep: Callable[[float], Any] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._settings = settings
         self._fleet = fleet
         self._nomad = nomad
         self._upstream = upstream
-        self._token = token
         self._sleep = sleep
+        self._running = True
+
+    @property
+    def running(self) -> bool:
+        """False once a fault nobody foresaw has ended it."""
+        return self._running
 
     async def run(self) -> None:
         """Runs until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            for expert in self._settings.experts:
-                tasks.create_task(self._watch(expert))
-            tasks.create_task(self._probe_forever())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for expert in self._settings.experts:
+                    tasks.create_task(self._watch(expert))
+                tasks.create_task(self._probe_forever())
+        finally:
+            self._running = False
+
+    async def first_look(self, timeout_s: float) -> None:
+        """Learns what there is before the first request comes; gives up after ``timeout_s``."""
+        looks = (self.look(expert) for expert in self._settings.experts)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                # What fails here is tried again, and reported, by the watchers.
+                await asyncio.gather(*looks, return_exceptions=True)
 
     async def look(self, expert: str, index: int = 0) -> int:
         """Reads one expert's registrations, probes the new ones and returns the catalogue's index;
@@ -56,11 +70,9 @@ class Discovery:
         Raises:
             httpx.HTTPError, ValueError: Nomad did not answer, or not as documented.
         """
-        token = self._token()
         response = await self._nomad.get(
             f"/v1/service/{services.expert_service(expert)}",
             params={"index": index, "wait": f"{_WAIT_S}s"} if index else {},
-            headers={"x-nomad-token": token} if token else {},
             timeout=_WAIT_S * 1.5,
         )
         response.raise_for_status()
@@ -82,14 +94,12 @@ class Discovery:
                 if not reachable:
                     _log.info("catalogue answers again expert=%s", expert)
                 reachable = True
-                if index:
-                    continue
-            except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            except (httpx.HTTPError, OSError, ValueError, KeyError, TypeError) as error:
                 # The replicas known so far stay: they are probed anyway.
                 if reachable:
                     _log.warning("catalogue fails expert=%s why=%s", expert, _reason(error))
                 index, reachable = 0, False
-            await self._sleep(self._settings.probe_interval_s)
+            await self._sleep(_PACE_S if index else self._settings.probe_interval_s)
 
     async def _probe_forever(self) -> None:
         while True:

@@ -81,6 +81,13 @@ class NoReplica(GatewayError):
     retry_after_s = 2
 
 
+class NotWorking(GatewayError):
+    """The gateway itself is broken and wants to be restarted."""
+
+    status = 503
+    code = "gateway_broken"
+
+
 class UpstreamFailed(GatewayError):
     """Every replica that took the request lost it before its first byte."""
 

@@ -1,4 +1,4 @@
-"""Recognises API keys. Owns nothing but hashes: a key itself is never stored, logged or compared."""
+"""Recognises API keys. Owns nothing but hashes: no key is ever stored, logged or compared."""
 
 import hashlib
 import hmac

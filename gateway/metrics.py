@@ -17,14 +17,14 @@ class Histogram:
 
     def __init__(self) -> None:
         self._buckets: dict[str, list[int]] = {}
-        self._sums: Counter[str] = Counter()
+        self._sums: dict[str, float] = {}
 
     def observe(self, expert: str, seconds: float) -> None:
         """Adds one duration."""
         buckets = self._buckets.setdefault(expert, [0] * (len(_BUCKETS_S) + 1))
         place = next((i for i, edge in enumerate(_BUCKETS_S) if seconds <= edge), len(_BUCKETS_S))
         buckets[place] += 1
-        self._sums[expert] += seconds  # type: ignore[assignment]
+        self._sums[expert] = self._sums.get(expert, 0.0) + seconds
 
     def lines(self, name: str, help_text: str) -> Iterable[str]:
         """The histogram in text form."""

@@ -105,11 +105,12 @@ class RelayedAnswer(Response):
             try:
                 await self._attempt(replica, send)
                 return
-            except httpx.ConnectError:
+            except (httpx.ConnectError, httpx.ConnectTimeout):
                 replica.failed()
             except httpx.ReadTimeout as error:
                 raise UpstreamSilent("The expert did not answer in time.") from error
             except httpx.HTTPError:
+                replica.failed()
                 failure = UpstreamFailed("The expert failed before it answered.")
             except NoReplica as error:
                 failure = error
@@ -130,6 +131,7 @@ class RelayedAnswer(Response):
         response = await relay.client.send(request, stream=True)
         try:
             if response.status_code in _PASS_TO_ANOTHER:
+                replica.failed()
                 raise NoReplica(f"The expert `{self._expert}` is not ready.")
             if response.status_code != httpx.codes.OK:
                 raise _refusal(response.status_code, await response.aread())
@@ -159,6 +161,7 @@ class RelayedAnswer(Response):
         except httpx.ReadTimeout as error:
             raise UpstreamSilent("The expert fell silent in the middle of its answer.") from error
         except httpx.HTTPError as error:
+            replica.failed()
             raise UpstreamFailed("The expert failed in the middle of its answer.") from error
         await send({"type": "http.response.body", "body": b""})
 

@@ -7,11 +7,16 @@ import time
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract import headers
+from gateway.errors import OWN_FAULT, error_body
 
 _ACCEPTABLE: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+_FREQUENT: Final = ("/health", "/metrics")
 
 _log = logging.getLogger("gateway.request")
 
@@ -43,8 +48,15 @@ class RequestLog:
 
         try:
             await self._app(scope, receive, tagged)
+        except ClientDisconnect:
+            pass  # it went away while it was sending; nobody is left to answer
+        except Exception:
+            _log.exception("failed id=%s", request_id)
+            if not status:
+                await _internal_error()(scope, receive, tagged)
         finally:
-            _log.info(
+            _log.log(
+                logging.DEBUG if scope["path"] in _FREQUENT and status < 400 else logging.INFO,
                 "%s %s status=%s ms=%.1f bytes=%d id=%s key=%s expert=%s",
                 scope["method"],
                 scope["path"],
@@ -55,3 +67,8 @@ class RequestLog:
                 state.get("key_id", "-"),
                 state.get("expert", "-"),
             )
+
+
+def _internal_error() -> Response:
+    body = error_body("The gateway failed on this request.", kind=OWN_FAULT, code="internal_error")
+    return Response(body, 500, media_type="application/json")

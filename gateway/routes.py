@@ -1,6 +1,7 @@
 """The paths of the API. Owns how a request is read and checked; the answer comes from a relay."""
 
 import ipaddress
+from collections.abc import Callable
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -9,7 +10,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from contract.gateway_settings import GatewaySettings
 from gateway.chat_body import read_body
 from gateway.choice import AUTO, resolve_expert
-from gateway.errors import BodyTooLarge, ModelNotFound
+from gateway.errors import BodyTooLarge, ModelNotFound, NotWorking
 from gateway.keys import KeyRing
 from gateway.metrics import Metrics
 from gateway.relay import Relay, RelayedAnswer
@@ -31,6 +32,7 @@ class Api:
         relay: Relay,
         metrics: Metrics,
         started_at: int,
+        alive: Callable[[], bool],
     ) -> None:
         self._settings = settings
         self._keys = keys
@@ -38,6 +40,7 @@ class Api:
         self._relay = relay
         self._metrics = metrics
         self._started_at = started_at
+        self._alive = alive
 
     def router(self) -> APIRouter:
         """The routes, bound to this object."""
@@ -51,7 +54,9 @@ class Api:
         return router
 
     async def health(self) -> Response:
-        """Answers while the process serves; what the experts do is in /v1/models."""
+        """Whether this process does its work; what the experts do is in /v1/models."""
+        if not self._alive():
+            raise NotWorking("The gateway has stopped looking for experts.")
         return JSONResponse({"status": "ok"})
 
     async def metrics(self, request: Request) -> Response:

@@ -87,6 +87,7 @@ def heal(stack: StackName = "dev") -> None:
     with exclusive(target.checkout.home / "hearth.lock"):
         target.prepare()
         target.outputs()
+        target.forget_unavailable()
         healed = _repair(screen, target)
         if stopped := target.stopped_jobs():
             screen.say(f"not running: {', '.join(stopped)}")

@@ -1,6 +1,7 @@
 """The verbs as library calls: one object per stack of this checkout."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from ops import changes, state
@@ -79,14 +80,19 @@ class Stack:
         outputs = self.outputs()
         return Endpoint(outputs["gateway-url"], outputs["gateway-key"])
 
+    def forget_unavailable(self) -> None:
+        """Make the next probe ask for missing models again, however recently they were missed."""
+        for marker in self._markers():
+            marker.unlink(missing_ok=True)
+
     def unavailable_models(self) -> list[Unavailable]:
         """Model files this machine could not get."""
-        markers = [
-            file.with_name(file.name + ".unavailable")
-            for file in state.model_files(self.engine.export())
-        ]
         return [
             Unavailable(file=marker.stem, reason=marker.read_text().strip())
-            for marker in markers
+            for marker in self._markers()
             if marker.exists()
         ]
+
+    def _markers(self) -> list[Path]:
+        files = state.model_files(self.engine.export())
+        return [file.with_name(file.name + ".unavailable") for file in files]

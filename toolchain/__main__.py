@@ -1,6 +1,6 @@
 """`python -m toolchain`: arguments, environment, exit codes.
 
-Owns the command line and putting the parts together. Does not own what they do.
+Owns the command line. Does not own what the parts do (installer) nor their wiring (assembly).
 """
 
 from __future__ import annotations
@@ -9,29 +9,19 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
 from toolchain import lock as lock_file
+from toolchain.assembly import assemble
 from toolchain.cache import Cache
 from toolchain.checkout import Checkout
 from toolchain.download import Downloader
 from toolchain.errors import ToolchainError
-from toolchain.gobuild import GoBuilder
 from toolchain.installer import Installer
-from toolchain.llama_source import LlamaSource
-from toolchain.pip import Pip
-from toolchain.plugin_install import PluginInstaller
 from toolchain.plugins.versions import VERSIONS
 from toolchain.progress import Display, display_for
-from toolchain.sources.base import Source
-from toolchain.sources.installed import InstalledSource
-from toolchain.sources.mirror import MirrorSource
-from toolchain.sources.official import OfficialSource
-from toolchain.sources.registries import RegistriesSource
-
-ALL_SOURCES = ("installed", "mirror", "official", "registries")
 
 
 class _TerminatedError(Exception):
@@ -40,59 +30,6 @@ class _TerminatedError(Exception):
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
     raise _TerminatedError
-
-
-def chosen_sources(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """HEARTH_SOURCES (comma-separated, in the order given), else all; raises ToolchainError."""
-    text = environ.get("HEARTH_SOURCES", "")
-    names = tuple(part.strip() for part in text.split(",") if part.strip()) or ALL_SOURCES
-    for name in names:
-        if name not in ALL_SOURCES:
-            raise ToolchainError(
-                f"HEARTH_SOURCES: {name!r} is no source",
-                fix=f"choose from {', '.join(ALL_SOURCES)}",
-            )
-    return names
-
-
-def assemble(
-    *,
-    lock: lock_file.Lock,
-    cache: Cache,
-    checkout: Checkout,
-    versions: Mapping[str, str],
-    display: Display,
-    environ: Mapping[str, str],
-    downloader: Downloader,
-    python: Path,
-) -> Installer:
-    """The installer for one checkout, wired up; touches nothing."""
-    allowed = chosen_sources(environ)
-    pip = Pip(python, environ)
-    builder = GoBuilder(lock.go, cache, lock.platform.tag, pip, environ)
-    directory = environ.get("HEARTH_MIRROR", "")
-    mirror = MirrorSource(Path(directory).expanduser().absolute() if directory else None)
-    urls = [url for pin in lock.tools for url in (pin.release.url, pin.release.checksums_url)]
-    official = OfficialSource(
-        downloader, cache.downloads, urls, environ.get("HEARTH_OFFICIAL_URL", "")
-    )
-    every: dict[str, Source] = {
-        "installed": InstalledSource(environ, checkout.bin),
-        "mirror": mirror,
-        "official": official,
-        "registries": RegistriesSource(builder),
-    }
-    return Installer(
-        lock=lock,
-        cache=cache,
-        checkout=checkout,
-        sources=[every[name] for name in allowed],
-        llama=LlamaSource(lock.llama, cache, mirror, official, pip, environ, allowed),
-        plugins=PluginInstaller(lock, cache, checkout, mirror, versions, environ, allowed),
-        builder=builder,
-        display=display,
-        environ=environ,
-    )
 
 
 def check(installer: Installer, display: Display) -> int:

@@ -153,6 +153,7 @@ class Installer:
         if not finding.action and not better:
             return
         with running(self._display, finding.part, self._log(pin.name)) as step:
+            found = stamp
             if stamp is None:
                 stamp = self._supply(pin, entry, step, self._sources)
             elif better:
@@ -160,7 +161,7 @@ class Installer:
                 with contextlib.suppress(NoSourceError):
                     stamp = self._supply(pin, entry, step, ready_made)
             files.place(entry.path / pin.name, self._checkout.bin / pin.name)
-            step.finish(stamp.detail)
+            step.finish(f"in the cache, {stamp.detail}" if stamp is found else stamp.detail)
 
     def _supply(self, pin: ToolPin, entry: Entry, step: Step, sources: Sequence[Source]) -> Stamp:
         reasons: list[tuple[str, str]] = []

@@ -9,7 +9,7 @@ from typing import Final
 
 from components.model.expert import Expert
 from components.model.model_file import ModelFile
-from contract.memory import ModelFacts, required_mib
+from contract.memory import ModelFacts, limit_mib, required_mib
 from contract.services import SELFTEST
 
 UBATCH_TOKENS: Final = 128  # on small hosts this saves more memory than a quantised cache
@@ -42,7 +42,7 @@ def reserve_mib(memory_mib: int) -> int:
 
 
 def rung_need_mib(rung: str, expert: Expert, models: Mapping[str, ModelFile]) -> int:
-    """MiB one rung of an expert needs."""
+    """MiB to grant an expert for one rung: what the rung needs, and a margin."""
     if rung == SELFTEST:
         facts = SELFTEST_FACTS
     else:
@@ -52,13 +52,14 @@ def rung_need_mib(rung: str, expert: Expert, models: Mapping[str, ModelFile]) ->
             kv_bytes_per_token=model.kv_bytes_per_token,
             vocabulary=model.vocabulary,
         )
-    return required_mib(
+    need = required_mib(
         facts,
         context_tokens=expert.context_tokens,
         slots=expert.slots,
         ubatch_tokens=UBATCH_TOKENS,
         prompt_cache_mib=expert.prompt_cache_mib,
     )
+    return limit_mib(need)
 
 
 def place(

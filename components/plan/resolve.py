@@ -258,11 +258,14 @@ def _files(
     data_dirs: Mapping[str, PurePosixPath],
     models: Mapping[str, ModelFile],
 ) -> tuple[ModelPlan, ...]:
-    """Each file once per host, in the order the ladders name them."""
+    """Each file once per host, in the order the ladders name them. A rung that needs more than
+    its expert was granted is left out of the download: the runner would refuse it anyway.
+    """
     wanted = dict.fromkeys(
         (placed[name].host, rung)
         for name, expert in config.experts.items()
         for rung in _ladder(expert)
+        if placement.rung_need_mib(rung, expert, models) <= placed[name].memory_mib
     )
     return tuple(
         ModelPlan(

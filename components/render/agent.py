@@ -37,7 +37,11 @@ def agent_config(plan: NomadPlan) -> dict[str, Any]:
             "raw_exec": [{"config": [{"enabled": True}]}],
             # Locally built images cannot be pulled again.
             "docker": [
-                {"config": [{"gc": [{"image": False, "dangling_containers": [{"enabled": False}]}]}]}
+                {
+                    "config": [
+                        {"gc": [{"image": False, "dangling_containers": [{"enabled": False}]}]}
+                    ]
+                }
             ],
         },
         "disable_update_check": True,
@@ -144,6 +148,10 @@ for pid in $(tasks); do kill -KILL "$pid" 2>/dev/null || true; done
 if alive; then
   stop_agent
 fi
+# Nomad's own helpers of tasks carry no such mark, but they hold the tasks' log files open.
+for pid in $(find /proc/[0-9]*/fd -lname "$dir/data/*" 2>/dev/null | cut -d/ -f3 | sort -u); do
+  kill -KILL "$pid" 2>/dev/null || true
+done
 # Task directories hold mounts of their own while a task runs; afterwards nothing is lost with them.
 for mount in $(awk -v d="$dir/data/" 'index($2, d) == 1 {print $2}' /proc/mounts | sort -r); do
   umount "$mount" 2>/dev/null || true

@@ -5,9 +5,16 @@ from typing import Final
 from components.plan.spec import AppPlan, ModelPlan
 from components.render.script import Script
 
-_PROBE: Final = """
+_PRESENT: Final = """
 [ -f "$file" ] || { echo "$name: $file is missing"; return 1; }
 [ -z "$size" ] || [ "$(stat -c %s "$file")" = "$size" ] || { echo "$name: $file has the wrong size"; return 1; }
+"""
+
+# A hub that was just found unreachable is not asked again by every update; an hour later it is, and
+# `hearth heal` asks at once by removing the mark.
+_PROBE: Final = """
+present && return 0
+[ -n "$(find "$file.unavailable" -mmin -60 2>/dev/null)" ]
 """
 
 # A missing rung must not stop the others: the reason is printed, remembered beside the file for
@@ -21,7 +28,7 @@ _ENSURE: Final = """
 mkdir -p "$(dirname "$file")"
 exec 9>"$file.lock"
 flock 9
-if probe >/dev/null 2>&1; then
+if present >/dev/null; then
   rm -f "$file.unavailable"
   echo "present: $name"
   return 0
@@ -35,7 +42,7 @@ fi
 [ -n "$url" ] || { echo "the stack file names no address for $name"; return 1; }
 local got code=0 message
 # Resumes a part of an earlier run; a server that cannot resume starts over.
-message=$(curl -fsSL --retry 3 --retry-connrefused --connect-timeout 5 --speed-time 60 --speed-limit 1024 \\
+message=$(curl -fsSL --retry 2 --connect-timeout 5 --speed-time 60 --speed-limit 1024 \\
   -C - -o "$file.part" "$url" 2>&1) || code=$?
 if [ "$code" = 33 ] || [ "$code" = 36 ]; then
   rm -f "$file.part"
@@ -44,7 +51,7 @@ if [ "$code" = 33 ] || [ "$code" = 36 ]; then
 fi
 if [ "$code" != 0 ]; then
   [ "$code" != 22 ] || rm -f "$file.part"
-  unavailable "download from $url failed: ${message:-curl exit $code}"
+  unavailable "download from $url failed: $(tail -n 1 <<<"${message:-curl exit $code}")"
   return 0
 fi
 got=$(stat -c %s "$file.part")
@@ -72,7 +79,7 @@ echo "downloaded: $name"
 """
 
 _GENERATE: Final = """
-probe >/dev/null 2>&1 && { echo "present: $name"; return 0; }
+present >/dev/null && { echo "present: $name"; return 0; }
 mkdir -p "$(dirname "$file")"
 PYTHONPATH="$pythonpath" "$python" -m expert_runner.selftest "$file.part" >/dev/null
 mv "$file.part" "$file"
@@ -90,9 +97,14 @@ def model_script(plan: ModelPlan, *, generator: AppPlan) -> Script:
                 "python": str(generator.python),
                 "pythonpath": str(generator.directory),
             },
-            functions={"probe": _PROBE, "ensure": _GENERATE},
+            functions={"present": _PRESENT, "probe": "present", "ensure": _GENERATE},
         )
     return Script(
         variables={**variables, "url": plan.url, "sha256": plan.sha256 or ""},
-        functions={"probe": _PROBE, "unavailable": _UNAVAILABLE, "ensure": _ENSURE},
+        functions={
+            "present": _PRESENT,
+            "probe": _PROBE,
+            "unavailable": _UNAVAILABLE,
+            "ensure": _ENSURE,
+        },
     )

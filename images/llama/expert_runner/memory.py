@@ -2,7 +2,6 @@
 a GGUF header into the shared estimate; the formula itself is ``contract.memory``.
 """
 
-import math
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +9,6 @@ from contract.expert_settings import ExpertSettings
 from contract.memory import MIB, ModelFacts, required_mib
 from expert_runner.gguf_header import Header
 
-_SAFETY: Final = 1.1  # the estimate was within 10 % of every measured model
 _F16_BYTES: Final = 2
 
 
@@ -27,15 +25,14 @@ def model_facts(header: Header) -> ModelFacts:
 
 
 def needed_mib(header: Header, settings: ExpertSettings) -> int:
-    """MiB to ask for before starting this model with these settings."""
-    need = required_mib(
+    """MiB this model takes with these settings; the job's limit holds a margin above it."""
+    return required_mib(
         model_facts(header),
         context_tokens=settings.context_tokens,
         slots=settings.slots,
         ubatch_tokens=settings.ubatch_tokens,
         prompt_cache_mib=settings.prompt_cache_mib,
     )
-    return math.ceil(need * _SAFETY)
 
 
 def budget_mib(settings: ExpertSettings, *, available_mib: int, held_mib: int) -> int:

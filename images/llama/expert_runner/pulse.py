@@ -42,7 +42,7 @@ class Pulse:
         self._ready = threading.Event()
         self._failure: str | None = None
         self._idle = False
-        self._last_sign = clock()
+        self._last_answer = self._last_turn = clock()
         threading.Thread(target=self._run, daemon=True).start()
 
     @property
@@ -60,9 +60,15 @@ class Pulse:
         """True when the latest life sign showed no request in work or waiting."""
         return self._idle
 
-    def silent_s(self) -> float:
-        """Seconds since the last life sign."""
-        return self._clock() - self._last_sign
+    def mute_s(self) -> float:
+        """Seconds since the server last answered anything at all."""
+        return self._clock() - self._last_answer
+
+    def stuck_s(self) -> float:
+        """Seconds since the loop that computes last turned, or the model last produced a token.
+        One turn may take minutes on an old machine that reads a long prompt.
+        """
+        return self._clock() - self._last_turn
 
     def end(self) -> None:
         """No further requests; one under way may still end by itself."""
@@ -74,7 +80,7 @@ class Pulse:
         except RungError as error:
             self._failure = str(error)
             return
-        self._sign()
+        self._last_answer = self._last_turn = self._clock()
         self._ready.set()
         self._beat()
 
@@ -90,6 +96,8 @@ class Pulse:
     def _beat(self) -> None:
         decoded, worked_at = -1, self._clock()
         while not self._over.wait(self._timing.beat_s):
+            if self._client.healthy(self._timing.answer_s):
+                self._last_answer = self._clock()
             try:
                 load = self._client.load(self._timing.answer_s)
                 if load.decoded != decoded or not load.idle:
@@ -101,7 +109,4 @@ class Pulse:
                 self._idle = False
                 continue
             self._idle = load.idle
-            self._sign()
-
-    def _sign(self) -> None:
-        self._last_sign = self._clock()
+            self._last_turn = self._clock()

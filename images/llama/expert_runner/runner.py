@@ -30,7 +30,9 @@ class Timing:
     stable_s: float = 60.0
     young_deaths: int = 2
     drain_s: float = 25.0
-    silence_s: float = 120.0
+    mute_s: float = 60.0
+    first_pause_s: float = 0.5
+    longest_pause_s: float = 30.0
     port_wait_s: float = 10.0
     pulse: PulseTiming = field(default_factory=PulseTiming)
 
@@ -44,6 +46,7 @@ class _Serving:
     server: ServerProcess
     pulse: Pulse
     since: float
+    proven: bool = False
 
 
 class Runner:
@@ -73,6 +76,7 @@ class Runner:
         self._stopping = threading.Event()
         self._hurried = threading.Event()
         self._young_deaths: dict[str, int] = {}
+        self._restless = 0  # young deaths in a row, of whatever rung
 
     def stop(self) -> None:
         """Safe in a signal handler. The second call ends requests that are still in flight."""
@@ -102,19 +106,19 @@ class Runner:
             for verdict in verdicts[: verdicts.index(choice)]:
                 if verdict.rung.name not in failed:
                     self._log.warning("not tried", rung=verdict.rung.name, why=verdict.reason)
+            mark = self._survey.fingerprint(choice.rung)
             try:
-                return self._start(choice)
+                return self._start(choice, mark)
             except RungError as error:
                 if self._stopping.is_set():
                     return None
                 failed[choice.rung.name] = str(error)
-                self._note_failure(choice.rung, self._survey.fingerprint(choice.rung), str(error))
+                self._note_failure(choice.rung, mark, str(error))
         return None
 
-    def _start(self, choice: ladder.Verdict) -> _Serving:
+    def _start(self, choice: ladder.Verdict, mark: str) -> _Serving:
         rung = choice.rung
         self._await_port()
-        mark = self._survey.fingerprint(rung)
         self._log.info("starting", rung=rung.name, memory=choice.reason)
         began = self._clock()
         argv = [self._settings.llama_server, *llama_flags(self._settings, rung, self._listen)]
@@ -156,38 +160,61 @@ class Runner:
                     probe.bind((self._listen.host, self._listen.port))
                 return
             except OSError as error:
-                if self._clock() >= deadline or self._stopping.is_set():
+                if self._stopping.is_set():
+                    raise RungError("told to stop while waiting for the port") from error
+                if self._clock() >= deadline:
                     where = f"{self._listen.host}:{self._listen.port}"
                     raise ConfigurationError(f"cannot use {where}: {error.strerror}") from error
             self._stopping.wait(self._timing.tick_s)
 
     def _serve(self, serving: _Serving) -> None:
         """Returns once this server is to be replaced, has died, or was stopped."""
-        proven, looked, candidate = False, self._clock(), ""
+        looked, seen, better = self._clock(), "", None
         while not self._stopping.wait(self._timing.tick_s):
             now = self._clock()
-            end = serving.server.ended()
-            if end is None and serving.pulse.silent_s() >= self._timing.silence_s:
-                end = f"no life sign for {self._timing.silence_s:.0f} s"
+            end = serving.server.ended() or self._stall(serving.pulse)
             if end is not None:
                 self._bury(serving, end)
                 return
-            if not proven and now - serving.since >= self._timing.stable_s:
-                proven = True
-                self._failures.forget(serving.rung.name)
-                self._young_deaths.pop(serving.rung.name, None)
+            if not serving.proven and now - serving.since >= self._timing.stable_s:
+                self._prove(serving)
             if now - looked >= self._timing.look_s:
-                looked, previous = now, candidate
-                held = self._memory.held_mib(serving.server.pid)
-                best = ladder.better(self._survey.look(held), serving.rung.name)
-                candidate = self._survey.fingerprint(best.rung) if best else ""
-                # Seen twice unchanged, or it may still be on its way onto the disk.
-                if best and candidate == previous and serving.pulse.idle:
-                    self._log.info("a better rung can serve", rung=best.rung.name, why=best.reason)
-                    self._end(serving)
-                    return
+                looked, before = now, seen
+                better = self._better(serving)
+                seen = self._survey.fingerprint(better.rung) if better else ""
+                if seen != before:
+                    better = None  # it may still be on its way onto the disk
+            if better is not None and serving.pulse.idle and self._idle():
+                self._log.info("a better rung can serve", rung=better.rung.name, why=better.reason)
+                self._end(serving)
+                return
         self._log.info("stopping", rung=serving.rung.name, grace_s=self._timing.drain_s)
         self._end(serving)
+
+    def _stall(self, pulse: Pulse) -> str | None:
+        longest = self._settings.start_timeout_s
+        if pulse.mute_s() >= self._timing.mute_s:
+            return f"no answer to anything for {self._timing.mute_s:.0f} s"
+        if pulse.stuck_s() >= longest:
+            return f"no progress for {longest:.0f} s"
+        return None
+
+    def _prove(self, serving: _Serving) -> None:
+        serving.proven = True
+        self._restless = 0
+        self._young_deaths.pop(serving.rung.name, None)
+        self._failures.forget(serving.rung.name)
+
+    def _better(self, serving: _Serving) -> ladder.Verdict | None:
+        held = self._memory.held_mib(serving.server.pid)
+        return ladder.better(self._survey.look(held), serving.rung.name)
+
+    def _idle(self) -> bool:
+        """Asked again at the last moment: the pulse's answer may be seconds old."""
+        try:
+            return self._client.load(1.0).idle
+        except RungError:
+            return False
 
     def _end(self, serving: _Serving) -> None:
         serving.pulse.end()
@@ -198,17 +225,19 @@ class Runner:
         serving.pulse.end()
         serving.server.kill()
         name, served = serving.rung.name, self._clock() - serving.since
-        if served >= self._timing.stable_s:
+        if serving.proven:
             self._log.warning("died, restarting", rung=name, served_s=served, why=end)
             return
+        self._restless += 1
         deaths = self._young_deaths[name] = self._young_deaths.get(name, 0) + 1
         if deaths <= self._timing.young_deaths:
             self._log.warning("died young, restarting", rung=name, served_s=served, why=end)
-            return
-        self._young_deaths.pop(name)
-        self._note_failure(
-            serving.rung, serving.mark, f"died {deaths} times soon after start: {end}"
-        )
+        else:
+            self._young_deaths.pop(name)
+            reason = f"died {deaths} times soon after start: {end}"
+            self._note_failure(serving.rung, serving.mark, reason)
+        pause = self._timing.first_pause_s * 2.0 ** min(self._restless - 1, 16)
+        self._stopping.wait(min(pause, self._timing.longest_pause_s))
 
     def _note_failure(self, rung: Rung, mark: str, reason: str) -> None:
         self._failures.record(rung.name, mark, reason)

@@ -1,5 +1,6 @@
 """One llama-server process. Owns its start, its output and its end; knows nothing of ladders."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -66,7 +67,9 @@ class ServerProcess:
     def kill(self) -> None:
         """Ends the process whatever it does, a stopped one too, and waits for it."""
         self._signal(signal.SIGKILL)
-        self._process.wait(_KILL_WAIT_S)
+        # A process stuck in the kernel ends when the kernel lets it; waiting longer helps nobody.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_KILL_WAIT_S)
 
     def stop(self, grace_s: float, hurried: threading.Event) -> None:
         """Ends the process: it may finish its requests for ``grace_s``, or until ``hurried``."""

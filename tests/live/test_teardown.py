@@ -1,0 +1,33 @@
+"""Taking a stack down leaves nothing behind. Runs on a stack of its own."""
+
+import socket
+from pathlib import Path
+
+from sandbox import Ports, Sandbox
+
+
+def test_down_leaves_no_process_no_port_and_nothing_outside_the_state_directory(
+    tmp_path: Path,
+) -> None:
+    ports = Ports(nomad=34746, gateway=38100, dynamic=(36600, 36900))
+    sandbox = Sandbox(root=tmp_path / "c", ports=ports)
+    sandbox.make()
+    cluster = sandbox.cluster()
+    cluster["experts"]["general"]["ladder"] = ["selftest"]
+    sandbox.write(cluster)
+    outside = {path for path in sandbox.root.rglob("*") if ".hearth" not in path.parts}
+    done = sandbox.hearth("up", "--yes")
+    try:
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert len(sandbox.processes()) >= 3
+    finally:
+        down = sandbox.hearth("down", "--yes")
+    assert down.returncode == 0, down.stdout + down.stderr
+    assert sandbox.processes() == []
+    low, high = ports.dynamic
+    for port in [ports.nomad, ports.nomad + 1, ports.nomad + 2, ports.gateway, *range(low, high)]:
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0, f"port {port} is open"
+    assert {path for path in sandbox.root.rglob("*") if ".hearth" not in path.parts} == outside
+    mounts = Path("/proc/mounts").read_text()
+    assert str(sandbox.root) not in mounts
