@@ -37,7 +37,7 @@ class Change:
 def problems(digest: dict[str, Any]) -> list[str]:
     """Errors of a preview digest, as text."""
     return [
-        str(diagnostic["message"]).strip()
+        str(diagnostic["message"]).strip().removeprefix("error: ")
         for diagnostic in digest.get("diagnostics") or []
         if diagnostic.get("severity") == "error"
     ]

@@ -72,6 +72,10 @@ class Installer:
         stamp = self._entry(self._lock.tool("pulumi")).stamp()
         return stamp is not None and stamp.source == "official"
 
+    def _linked(self, pin: ToolPin) -> bool:
+        program = self._entry(pin).path / pin.name
+        return files.same_file(program, self._checkout.bin / pin.name)
+
     # -- looking
 
     def _tool_finding(self, pin: ToolPin) -> Finding:
@@ -81,8 +85,7 @@ class Installer:
         if stamp is None:
             plans = [source.outlook(pin) for source in self._sources]
             return Finding(part, "missing", "; else ".join(plan for plan in plans if plan))
-        linked = files.same_file(entry.path / pin.name, self._checkout.bin / pin.name)
-        return Finding(part, stamp.detail, "" if linked else "link it for this checkout")
+        return Finding(part, stamp.detail, "" if self._linked(pin) else "link it for this checkout")
 
     def findings(self) -> list[Finding]:
         """The state of every part; reads only."""
@@ -146,13 +149,12 @@ class Installer:
         return self._checkout.logs / f"toolchain-{part}.log"
 
     def _install_tool(self, pin: ToolPin, *, upgrade: bool) -> None:
-        finding = self._tool_finding(pin)
         entry = self._entry(pin)
         stamp = entry.stamp()
         better = upgrade and stamp is not None and stamp.source == _BUILT
-        if not finding.action and not better:
+        if stamp is not None and self._linked(pin) and not better:
             return
-        with running(self._display, finding.part, self._log(pin.name)) as step:
+        with running(self._display, f"{pin.name} {pin.version}", self._log(pin.name)) as step:
             found = stamp
             if stamp is None:
                 stamp = self._supply(pin, entry, step, self._sources)

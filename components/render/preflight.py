@@ -26,7 +26,7 @@ local port owner
 for port in "${ports[@]}"; do
   (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || continue
   ours "$port" && continue
-  owner=$(ss -Hltnp "sport = :$port" 2>/dev/null | sed -n 's/.*users:((\\([^)]*\\).*/ by \\1/p' | head -n 1) || owner=""
+  owner=$(ss -Hltnp "sport = :$port" 2>/dev/null | sed -n 's/.*users:(("\\([^"]*\\)",pid=\\([0-9]*\\).*/ by \\1 (process \\2)/p' | head -n 1) || owner=""
   problem "port $port is taken$owner" "stop that program, or set nomad.port / gateway.port in the stack file"
 done
 [ "$problems" = 0 ] || exit 3

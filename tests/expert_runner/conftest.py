@@ -94,14 +94,14 @@ class Scene:
         return settings, self.folder / "key"
 
     def server_pid(self) -> int:
-        """The process id of the fake server on this scene's port."""
+        """The process id of the llama-server, fake or real, on this scene's port."""
         found = []
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
                 words = (
                     (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []
                 )
-                if str(FAKE).encode() in words and str(self.port).encode() in words:
+                if b"--alias" in words and str(self.port).encode() in words:
                     found.append(int(entry.name))
         assert len(found) == 1, found
         return found[0]

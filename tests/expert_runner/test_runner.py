@@ -66,7 +66,7 @@ def test_a_rung_too_large_for_the_memory_is_not_started(scene, run):
     scene.available_mib = 512 + 20
     running = run()
     assert running.join() == 1
-    assert "only 20 MiB may be used" in running.log
+    assert "only 18 MiB may be used" in running.log
     assert "starting" not in running.log
 
 

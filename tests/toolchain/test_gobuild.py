@@ -98,7 +98,7 @@ def test_a_disk_without_room_is_refused_before_anything_is_fetched(
     step: Step,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    full = shutil._ntuple_diskusage(100, 99, 1)  # type: ignore[attr-defined]
+    full = shutil._ntuple_diskusage(100, 99, 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     with pytest.raises(CommandError, match="0 MiB free") as caught:
         builder.build(pin, tmp_path / "out", step)

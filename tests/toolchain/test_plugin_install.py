@@ -72,7 +72,8 @@ def test_the_vendors_plugin_is_installed_by_the_cli_itself(
 ) -> None:
     script = (
         '#!/bin/sh\n[ "$1 $2 $3 $4 $5" = "plugin install resource command v1.2.1" ] || exit 9\n'
-        'd="$PULUMI_HOME/plugins/resource-$4-$5"; mkdir -p "$d"; cp /bin/true "$d"/pulumi-resource-$4\n'
+        'd="$PULUMI_HOME/plugins/resource-$4-$5"; mkdir -p "$d"\n'
+        'cp /bin/true "$d/pulumi-resource-$4"\n'
     )
     program(outside.checkout.bin / "pulumi", script)
     plugins = installer(outside)

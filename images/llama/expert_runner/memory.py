@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from contract.expert_settings import ExpertSettings
-from contract.memory import MIB, ModelFacts, required_mib
+from contract.memory import MIB, SAFETY, ModelFacts, required_mib
 from expert_runner.gguf_header import Header
 
 _F16_BYTES: Final = 2
@@ -40,7 +40,8 @@ def budget_mib(settings: ExpertSettings, *, available_mib: int, held_mib: int) -
     ``held_mib`` is what the present server gives back before the next one starts.
     """
     free = available_mib + held_mib - settings.memory_reserve_mib
-    return max(0, min(free, settings.memory_limit_mib))
+    # The estimate may be too low by its margin; the job's limit already contains that margin.
+    return max(0, min(int(free / SAFETY), settings.memory_limit_mib))
 
 
 class HostMemory:
