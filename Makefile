@@ -37,7 +37,7 @@ schema: .venv/dev.stamp ## Regenerate the JSON Schema of the stack file
 	PYTHONPATH=.:images/base $(PY) -m components.model.schema > components/model/stack.schema.json
 
 bench: setup ## Measure an unchanged update against an empty program, side by side
-	$(PY) -m tests.bench.unchanged_update
+	PYTHONPATH=.:images/base $(PY) tests/bench/unchanged_update.py
 
 clean: ## Remove caches of the tools (never .hearth: it holds the state)
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis

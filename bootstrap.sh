@@ -51,7 +51,7 @@ install_python() {
     as_root=
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null 2>&1 && [ -t 0 ] || return 1
-        printf 'Python 3.11 or newer is missing. Run `sudo %s` now? [y/N] ' "$*" >&2
+        printf "Python 3.11 or newer is missing. Run 'sudo %s' now? [y/N] " "$*" >&2
         read -r answer
         case $answer in
             y | Y | yes) as_root=sudo ;;

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from typer.exceptions import TyperException
 
 from ops import doctor
 from ops.checkout import find_checkout
-from ops.errors import OpsError, Unreachable
+from ops.errors import INTERRUPTED, OpsError, Unreachable
 from ops.lock import exclusive
 from ops.nomad_api import NomadApi
 from ops.screen import Screen
@@ -41,12 +42,17 @@ def up(
     first_run: Annotated[
         bool, typer.Option("--first-run", help="Apply without asking and end with an answer.")
     ] = False,
+    run_local: Annotated[
+        bool, typer.Option("--run-local", help="Set apps.driver to raw_exec in the stack file.")
+    ] = False,
 ) -> None:
     """Look, preview, apply: brings the stack to what its YAML says, also after a reboot."""
     screen, target = _screen(), Stack(find_checkout(), stack)
     started = time.monotonic()
     with exclusive(target.checkout.home / "hearth.lock"):
         target.prepare()
+        if run_local:
+            target.set_driver("raw_exec")
         _repair(screen, target)
         planned = target.preview()
         screen.changes(planned)
@@ -245,12 +251,17 @@ def main() -> None:
     """Entry point: errors are messages, never tracebacks."""
     screen = _screen()
     try:
-        app()
+        code = app(standalone_mode=False)
     except OpsError as error:
         screen.fail(str(error))
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        screen.fail("interrupted; run the same command to continue")
-        raise SystemExit(130) from None
+    except TyperException as error:
+        screen.fail(f"{error.format_message()} (hearth --help shows what there is)")
+        raise SystemExit(error.exit_code) from None
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
     except BrokenPipeError:
         raise SystemExit(141) from None
+    if code == INTERRUPTED:
+        screen.fail("interrupted; run the same command to continue")
+    raise SystemExit(code or 0)

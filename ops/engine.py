@@ -14,9 +14,8 @@ from types import FrameType
 from typing import Any, Final
 
 from ops.checkout import Checkout
-from ops.errors import OpsError, PulumiFailed
+from ops.errors import INTERRUPTED, OpsError, PulumiFailed
 
-_INTERRUPTED: Final = 130
 _CANCELLED: Final = 8
 
 
@@ -36,6 +35,10 @@ class Engine:
             msg = f"there is no Pulumi.{self.stack}.yaml; stacks here: {', '.join(known)}"
             raise OpsError(msg)
         self._captured("stack", "select", "--create", self.stack)
+
+    def set_config(self, path: str, value: str) -> None:
+        """Set one key of the stack file."""
+        self._captured("config", "set", "--stack", self.stack, "--path", path, value)
 
     def preview(self, *options: str) -> dict[str, Any]:
         """What an update would do, as the engine's own JSON digest; errors are part of it."""
@@ -138,7 +141,7 @@ class Engine:
                 signal.signal(number, handler)
         if interrupted or code == _CANCELLED:
             msg = "interrupted; what was finished is kept, run the same command to continue"
-            raise PulumiFailed(msg, _INTERRUPTED)
+            raise PulumiFailed(msg, INTERRUPTED)
         if code != 0:
             raise PulumiFailed("the update failed; the reasons stand above", code)
 

@@ -6,6 +6,10 @@ OpsError
 └── Busy            another hearth command changes the same checkout
 """
 
+from typing import Final
+
+INTERRUPTED: Final = 130  # exit code after Ctrl-C, as shells use it
+
 
 class OpsError(Exception):
     """A message for people: what happened, and what to do about it."""

@@ -36,6 +36,10 @@ class Stack:
         self.engine.select()
         self.engine.recover()
 
+    def set_driver(self, driver: str) -> None:
+        """Write ``apps.driver`` into the stack file; nothing but the file says how apps run."""
+        self.engine.set_config("hearth:cluster.apps.driver", driver)
+
     def outputs(self) -> dict[str, Any]:
         """Outputs of the stack. Raises OpsError when it was never brought up."""
         outputs = self.engine.outputs() if self.checkout.passphrase_file.exists() else {}

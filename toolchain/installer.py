@@ -15,7 +15,7 @@ from pathlib import Path
 from toolchain import files
 from toolchain.cache import Cache, Entry, Stamp
 from toolchain.checkout import Checkout
-from toolchain.errors import CommandError, NoSourceError, SourceUnavailableError
+from toolchain.errors import ChecksumError, CommandError, NoSourceError, SourceUnavailableError
 from toolchain.gobuild import GoBuilder
 from toolchain.llama_source import LlamaSource
 from toolchain.lock import Lock, ToolPin
@@ -175,7 +175,9 @@ class Installer:
                     detail = source.supply(pin, folder, step)
                     self._prove(pin, folder / pin.name)
                 except SourceUnavailableError as error:
-                    step.log(f"{source.name}: {error}")
+                    # A file that is not the promised one is never passed over in silence.
+                    tell = step.warn if isinstance(error, ChecksumError) else step.log
+                    tell(f"{source.name}: {error}")
                     reasons.append((source.name, str(error)))
                     continue
                 return self._cache.commit(

@@ -130,7 +130,8 @@ class LlamaSource:
                         packed, subtree, self._pin.keep, self._pin.drop, folder / "src"
                     )
                 except SourceUnavailableError as error:
-                    step.log(f"{name}: {error}")
+                    tell = step.warn if isinstance(error, ChecksumError) else step.log
+                    tell(f"{name}: {error}")
                     reasons.append((name, str(error)))
                     shutil.rmtree(scratch)
                     shutil.rmtree(folder / "src", ignore_errors=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from toolchain import archive, command, files
 from toolchain.cache import Cache, Entry
 from toolchain.checkout import Checkout
-from toolchain.errors import SourceUnavailableError
+from toolchain.errors import ChecksumError, SourceUnavailableError
 from toolchain.launcher import launcher_text
 from toolchain.lock import Lock
 from toolchain.progress import Step
@@ -97,8 +97,7 @@ class PluginInstaller:
 
     def _from_mirror(self, name: str, folder: Path, step: Step) -> str:
         archive_name = self._lock.plugin_file(name, self.versions[name])
-        listed = (f"pulumi-{name}_{self.versions[name]}_checksums.txt",)
-        found = self._mirror.verified(archive_name, "", listed)
+        found = self._mirror.verified(archive_name, "", ())
         archive.extract_programs(found, [f"pulumi-resource-{name}"], folder)
         return f"unpacked {archive_name}"
 
@@ -136,7 +135,8 @@ class PluginInstaller:
                 try:
                     detail = fetch(name, folder, step)
                 except SourceUnavailableError as error:
-                    step.log(f"{name}: {source}: {error}")
+                    tell = step.warn if isinstance(error, ChecksumError) else step.log
+                    tell(f"{name}: {source}: {error}")
                     continue
                 self._cache.commit(folder, entry, source=source, detail=detail, began=began)
                 return True

@@ -111,6 +111,11 @@ class Step:
         self._log.write(line.rstrip("\n") + "\n")
         self._log.flush()
 
+    def warn(self, text: str) -> None:
+        """Something that does not stop the step but that a person has to see."""
+        self.log(f"warning: {text}")
+        self._display.note(f"warning: {text}")
+
     def finish(self, summary: str) -> None:
         """The line shown when the step is over."""
         self._summary = summary

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -242,6 +243,11 @@ def test_the_script_is_valid_bash_and_short() -> None:
     text = (ROOT / "bootstrap.sh").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 150
     assert os.access(ROOT / "bootstrap.sh", os.X_OK)
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+def test_the_script_has_no_shell_trap_that_a_linter_knows() -> None:
+    subprocess.run(["shellcheck", str(ROOT / "bootstrap.sh")], check=True)
 
 
 def test_the_script_hands_its_arguments_to_the_python_it_found(

@@ -111,7 +111,7 @@ def test_a_project_file_without_roots_is_reported(
 
 
 def test_a_new_environment_runs_the_hearth_command_of_its_checkout(
-    environment: Environment, root: Path, step: Step, tmp_path: Path
+    root: Path, tmp_path: Path
 ) -> None:
     (root / "ops").mkdir()
     (root / "ops" / "cli.py").write_text(

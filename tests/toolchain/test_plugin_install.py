@@ -54,6 +54,16 @@ def test_a_mirrored_plugin_replaces_the_stand_in(outside: Any, step: Step, make_
     assert plugins.kind("command") == "official"
 
 
+def test_a_mirrored_plugin_that_nothing_vouches_for_is_not_used_and_said_so(
+    outside: Any, step: Step, make_tar: Any, display: Any
+) -> None:
+    fill_mirror(outside, make_tar)
+    (outside.mirror / "SHA256SUMS").unlink()
+    assert installer(outside).install("command", step, ask_vendor=False) == "stand-in"
+    assert len(display.notes) == 1
+    assert PACKED in display.notes[0]
+
+
 def test_a_second_checkout_takes_the_official_plugin_from_the_cache(
     outside: Any, step: Step, make_tar: Any
 ) -> None:
