@@ -103,8 +103,8 @@ class Discovery:
 
     async def _probe_forever(self) -> None:
         while True:
-            await self.probe_all()
             await self._sleep(self._settings.probe_interval_s)
+            await self.probe_all()
 
     async def _probe(self, replicas: list[Replica]) -> None:
         await asyncio.gather(*(self._probe_one(replica) for replica in replicas))

@@ -154,6 +154,7 @@ class GoBuilder:
         command.run(argv, step=step, environ=environ, cwd=module, on_line=count_package)
         return f"built from Go modules with {compiler.label}"
 
-    def forget_own_caches(self) -> None:
-        """Removes gigabytes of intermediate files, but never those of the user's own Go."""
+    def forget_own(self) -> None:
+        """Removes the Go that we installed and its gigabytes, but never the user's own."""
         files.remove_tree(self._cache.go_work)
+        files.remove_tree(self._entry.path)

@@ -140,7 +140,7 @@ class Installer:
             self._install_plugins(upgrade=upgrade)
             files.write_text(self._checkout.manifest, self._manifest())
             if all(self._entry(pin).stamp() for pin in self._lock.tools):
-                self._builder.forget_own_caches()
+                self._builder.forget_own()
 
     def _say_who_holds_it(self, holder: str) -> None:
         self._display.note(f"waiting: {self._cache.root} is in use by {holder}")

@@ -72,13 +72,17 @@ def test_a_new_enough_go_of_the_user_keeps_its_own_caches(builder: GoBuilder, ou
     assert outside.pip_calls == ""
 
 
-def test_only_our_own_go_caches_are_removed(builder: GoBuilder, outside: Any) -> None:
+def test_only_our_own_go_and_its_caches_are_removed(builder: GoBuilder, outside: Any) -> None:
     module = outside.cache.go_work / "modules" / "m@v1"
     module.mkdir(parents=True)
     (module / "x.go").write_text("")
     module.chmod(0o555)
-    builder.forget_own_caches()
+    own = outside.cache.tool("go", "1.26.6", "linux-x86_64").path
+    own.mkdir(parents=True)
+    builder.forget_own()
     assert not outside.cache.go_work.exists()
+    assert not own.exists()
+    assert (outside.root / "path" / "go").exists()
 
 
 def test_a_failed_build_says_what_the_compiler_said(

@@ -57,11 +57,6 @@ class OfficialSource:
         if self._unreachable[origin]:
             raise DownloadError(f"{origin}: {self._unreachable[origin]}")
 
-    @property
-    def answered(self) -> bool:
-        """Whether every vendor answered when asked; False if nothing was asked yet."""
-        return self._unreachable is not None and not any(self._unreachable.values())
-
     def _expected(self, release: ReleaseFile, step: Step) -> str:
         if release.sha256:
             return release.sha256

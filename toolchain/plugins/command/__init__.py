@@ -1,0 +1,23 @@
+"""Stand-in for the command plugin: commands on this machine and over SSH, and files copied there."""
+
+from toolchain.plugins.command.local import LocalCommand, run_invoke
+from toolchain.plugins.command.process import Processes
+from toolchain.plugins.command.remote import CopyToRemote, RemoteCommand
+from toolchain.plugins.provider import Provider
+from toolchain.plugins.versions import VERSIONS
+
+
+def provider() -> Provider:
+    """The plugin."""
+    processes = Processes()
+    return Provider(
+        name="command",
+        version=VERSIONS["command"],
+        types={
+            "command:local:Command": LocalCommand(processes),
+            "command:remote:Command": RemoteCommand(),
+            "command:remote:CopyToRemote": CopyToRemote(),
+        },
+        invokes={"command:local:run": run_invoke(processes)},
+        cancel=processes.kill_all,
+    )
