@@ -15,8 +15,10 @@ from contract.gateway_settings import GatewaySettings
 from gateway.replicas import Endpoint, Fleet, Replica
 
 _WAIT_S: Final = 30  # how long Nomad may hold a query that has no news
-_PACE_S: Final = 0.2  # a catalogue that changes all the time is read five times a second
+_PACE_S: Final = 0.2  # the shortest pause between two looks at the same thing
+_LONGEST_PROBE_S: Final = 5.0
 _MISSES_ALLOWED: Final = 1
+_FAULTS: Final = (httpx.HTTPError, ValueError, KeyError, TypeError)  # no answer, or a strange one
 
 _log = logging.getLogger("gateway.discovery")
 
@@ -52,6 +54,7 @@ class Discovery:
                 for expert in self._settings.experts:
                     tasks.create_task(self._watch(expert))
                 tasks.create_task(self._probe_forever())
+                tasks.create_task(self._revive_forever())
         finally:
             self._running = False
 
@@ -94,7 +97,7 @@ class Discovery:
                 if not reachable:
                     _log.info("catalogue answers again expert=%s", expert)
                 reachable = True
-            except (httpx.HTTPError, OSError, ValueError, KeyError, TypeError) as error:
+            except (*_FAULTS, OSError) as error:
                 # The replicas known so far stay: they are probed anyway.
                 if reachable:
                     _log.warning("catalogue fails expert=%s why=%s", expert, _reason(error))
@@ -106,12 +109,21 @@ class Discovery:
             await self._sleep(self._settings.probe_interval_s)
             await self.probe_all()
 
+    async def _revive_forever(self) -> None:
+        # A restarted expert is back within a fraction of a second; its clients wait for this look.
+        while True:
+            await self._sleep(_PACE_S)
+            await self._probe([replica for replica in self._fleet.all() if not replica.live])
+
     async def _probe(self, replicas: list[Replica]) -> None:
         await asyncio.gather(*(self._probe_one(replica) for replica in replicas))
 
     async def _probe_one(self, replica: Replica) -> None:
         before = (replica.live, replica.serving)
-        url, limit = replica.endpoint.url, max(1.0, self._settings.probe_interval_s)
+        url, limit = (
+            replica.endpoint.url,
+            min(max(1.0, self._settings.probe_interval_s), _LONGEST_PROBE_S),
+        )
         try:
             health = await self._upstream.get(f"{url}/health", timeout=limit)
             health.raise_for_status()
@@ -120,7 +132,7 @@ class Discovery:
             replica.answered(str(models.json()["data"][0]["id"]))
         except httpx.TimeoutException:
             replica.missed(_MISSES_ALLOWED)
-        except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError):
+        except (*_FAULTS, httpx.InvalidURL, IndexError):
             replica.failed()
         if before != (replica.live, replica.serving):
             _log.info(

@@ -34,7 +34,18 @@ class Engine:
             )
             msg = f"there is no Pulumi.{self.stack}.yaml; stacks here: {', '.join(known)}"
             raise OpsError(msg)
-        self._captured("stack", "select", "--create", self.stack)
+        try:
+            self._captured("stack", "select", "--create", self.stack)
+        except PulumiFailed as error:
+            if "incorrect passphrase" not in str(error):
+                raise
+            file = self.checkout.stack_file(self.stack).name
+            msg = (
+                f"{file}: encryptionsalt belongs to another passphrase than "
+                f"{self.checkout.passphrase_file}; copy the passphrase file of the checkout the "
+                "line came from, or delete the line if the file holds no `secure:` values"
+            )
+            raise OpsError(msg) from None
 
     def set_config(self, path: str, value: str) -> None:
         """Set one key of the stack file."""

@@ -68,8 +68,8 @@ def test_what_the_present_server_holds_counts_for_its_successor():
     assert budget_mib(settings(), available_mib=712, held_mib=905) == 1004
 
 
-def test_a_host_below_its_reserve_has_no_budget():
-    assert budget_mib(settings(), available_mib=100, held_mib=0) == 0
+def test_a_host_below_its_reserve_has_room_for_the_built_in_model_and_no_other():
+    assert budget_mib(settings(), available_mib=100, held_mib=0) == 64
 
 
 def test_memory_is_read_from_the_kernel(tmp_path):

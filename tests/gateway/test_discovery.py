@@ -35,10 +35,12 @@ async def test_a_replica_that_dies_is_gone_after_one_probe(serve, upstream, cata
     await gateway.until(gone, seconds=2)
 
 
-async def test_a_replica_that_comes_back_is_used_again(serve, upstream, catalogue):
+async def test_a_replica_that_comes_back_is_used_again_without_waiting_for_the_next_probe(
+    serve, upstream, catalogue
+):
     expert = await upstream()
     catalogue.register("general", expert)
-    gateway = await serve()
+    gateway = await serve(probe_interval_s=60)
     await expert.stop()
 
     async def fails() -> bool:
@@ -82,7 +84,7 @@ async def test_a_change_of_rung_is_noticed(serve, upstream, catalogue):
     catalogue.register("general", expert)
     gateway = await serve()
     assert "x-hearth-degraded" in (await gateway.chat()).headers
-    expert.rung = "big"
+    expert.rung = "big"  # as a runner does: the same port, another model
 
     async def upgraded() -> bool:
         return "x-hearth-degraded" not in (await gateway.chat()).headers
@@ -143,6 +145,23 @@ async def test_an_answer_nomad_would_never_give_leaves_discovery_running(answer)
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not discovery.running
+
+
+@pytest.mark.parametrize("address", ["", "not a host", "\u0000", "a" * 300, "[::1"])
+async def test_an_address_nobody_can_reach_leaves_discovery_running(address):
+    async def nomad(_: httpx.Request) -> httpx.Response:
+        entry = {"ID": "a", "Address": address, "Port": 80, "Tags": []}
+        return httpx.Response(200, json=[entry], headers={"x-nomad-index": "1"})
+
+    fleet = Fleet()
+    discovery = discovery_with(nomad, fleet, httpx.AsyncHTTPTransport())
+    task = asyncio.create_task(discovery.run())
+    await asyncio.sleep(0.3)
+    assert discovery.running
+    assert [replica.live for replica in fleet.of("general")] == [False]
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_an_index_that_fell_makes_the_watcher_start_over():
@@ -210,6 +229,8 @@ def discovery_with(nomad, fleet: Fleet, replica=None) -> Discovery:
         nomad=httpx.AsyncClient(base_url="http://nomad", transport=httpx.MockTransport(nomad)),
         upstream=httpx.AsyncClient(
             headers={"authorization": f"Bearer {UPSTREAM_KEY}"},
-            transport=httpx.MockTransport(replica or nomad),
+            transport=replica
+            if isinstance(replica, httpx.AsyncHTTPTransport)
+            else httpx.MockTransport(replica or nomad),
         ),
     )

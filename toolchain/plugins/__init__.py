@@ -1,23 +1,28 @@
-"""Stand-ins for Pulumi plugins where the official ones cannot be downloaded.
+"""Stand-ins for Pulumi's official plugins, used only where those cannot be had."""
 
-Owns the entry point that launchers call. Does not own any plugin: each is imported only when its
-name is asked for, because an unchanged `pulumi up` starts four of these processes.
-"""
-
-from __future__ import annotations
-
+import sys
 from collections.abc import Sequence
-
-__all__ = ["main"]
 
 
 def main(name: str, argv: Sequence[str] | None = None) -> int:
-    """Runs the plugin `name` until the engine ends it.
+    """Serve one plugin until the engine ends it.
 
-    `name` is a key of `versions.VERSIONS` or `python` (the language host); `argv` is what follows
-    the program's name, by default that of this process. Returns the exit code; 2 for an unknown
-    name.
+    ``name`` is ``python`` for the language host or a key of ``versions.VERSIONS``; ``argv`` are the
+    arguments the engine gave. Imports lazily: each plugin is its own process and starts in every
+    single update, so it pays for what it uses and nothing else.
     """
-    from toolchain.plugins.dispatch import run
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    # Must come before anything that imports protobuf messages of the SDK.
+    from toolchain.plugins import bare
 
-    return run(name, argv)
+    bare.install()
+    if name == "python":
+        from toolchain.plugins import language
+
+        return language.serve(arguments)
+    from importlib import import_module
+
+    from toolchain.plugins import server
+
+    provider = import_module(f"toolchain.plugins.{name}").provider()
+    return server.serve(provider, arguments)

@@ -1,30 +1,20 @@
-"""What can go wrong in a plugin.
+"""What a plugin may answer instead of a result.
 
-Owns the exception tree. Does not own how an error reaches the engine (server). Texts are shown
-to the user as they are, so they must not hold secrets that the official plugins would hide.
+PluginError       the operation failed; the text goes to the user as it is
+└── InitFailed    the resource exists but is not as wanted; it is saved and updated next time
 """
 
-from __future__ import annotations
-
-from toolchain.plugins.values import Props
+from typing import Any
 
 
 class PluginError(Exception):
-    """An operation failed; the text is the diagnostic."""
+    """The operation failed."""
 
 
-class PartialError(PluginError):
-    """A resource exists but is not as wanted: the engine saves it and updates it next time.
+class InitFailed(PluginError):
+    """The resource was made, but did not become healthy. ``id`` and ``outputs`` are saved."""
 
-    `outputs` are the resource's outputs now, `reasons` the diagnostics.
-    """
-
-    def __init__(self, resource_id: str, outputs: Props, *reasons: str) -> None:
-        super().__init__("; ".join(reasons))
-        self.resource_id = resource_id
+    def __init__(self, message: str, id_: str, outputs: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.id = id_
         self.outputs = outputs
-        self.reasons = reasons
-
-
-class CancelledError(PluginError):
-    """The engine asked for an end while the operation was running."""

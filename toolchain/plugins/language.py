@@ -28,7 +28,7 @@ _GRACE_S: Final = 5.0
 _NO_PLUGIN: Final = ("pulumi", "pulumi-policy")
 
 
-class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):  # type: ignore[misc]
+class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     """The engine's questions about a Python project."""
 
     def __init__(self, engine: str) -> None:
@@ -48,7 +48,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):  # type: ignore[m
     def GetRequiredPackages(self, request: Any, context: Any) -> Any:
         return language_pb2.GetRequiredPackagesResponse(
             packages=[
-                language_pb2.PackageDependency(
+                plugin_pb2.PackageDependency(
                     name=name.removeprefix("pulumi-"), kind="resource", version=f"v{version}"
                 )
                 for name, version in _installed()
@@ -76,7 +76,9 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):  # type: ignore[m
 
     def InstallDependencies(self, request: Any, context: Any) -> Iterator[Any]:
         """Install what requirements.txt names into the project's environment."""
-        requirements = Path(request.info.program_directory or request.directory) / "requirements.txt"
+        requirements = (
+            Path(request.info.program_directory or request.directory) / "requirements.txt"
+        )
         if not requirements.exists():
             return
         done = subprocess.run(

@@ -42,12 +42,14 @@ def run() -> int:
         )
     )
     path = str(entry / "__main__.py" if entry.is_dir() else entry)
+
+    def program() -> None:
+        runpy.run_path(path, run_name="__main__")
+
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        loop.run_until_complete(
-            pulumi.runtime.run_in_stack(lambda: runpy.run_path(path, run_name="__main__"))
-        )
+        loop.run_until_complete(pulumi.runtime.run_in_stack(program))
     except pulumi.RunError as error:
         pulumi.log.error(str(error))
     except KeyboardInterrupt:

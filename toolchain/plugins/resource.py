@@ -1,163 +1,89 @@
-"""What a resource type and a function must be able to do.
+"""The shape of one resource type of a plugin."""
 
-Owns the interface between the gRPC servicer and the resource types, and the values that cross it.
-Does not own any type.
-"""
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from __future__ import annotations
-
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
-from threading import Event
-from typing import ClassVar, Protocol
-
-from toolchain.plugins.diffing import Diff, compare, replacing
-from toolchain.plugins.values import Props
-
-
-class Messages(Protocol):
-    """Where progress and warnings go."""
-
-    def status(self, urn: str, text: str) -> None: ...
-
-    def warn(self, urn: str, text: str) -> None: ...
-
-    def error(self, urn: str, text: str) -> None: ...
-
-
-@dataclass(frozen=True)
-class Call:
-    """One operation: `timeout` in seconds, 0 where the program set none."""
-
-    urn: str
-    engine: Messages
-    cancelled: Event
-    preview: bool = False
-    timeout: float = 0.0
-    random_seed: bytes = b""
-
-    @property
-    def name(self) -> str:
-        """The resource's name in the program."""
-        return self.urn.rpartition("::")[2]
-
-    @property
-    def type(self) -> str:
-        """The resource's type token, such as `command:local:Command`."""
-        parts = self.urn.split("::", 3)
-        return parts[2].rpartition("$")[2] if len(parts) == 4 else ""
+from toolchain.plugins.diffing import Diff, compare
+from toolchain.plugins.values import Properties
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A refused input; `property` may be empty."""
+    """Why an input is refused; ``name`` may be empty when the whole is meant."""
 
-    property: str
+    name: str
     reason: str
 
 
 @dataclass(frozen=True)
 class Checked:
-    """Inputs completed with defaults, or what is wrong with them."""
+    """Inputs with defaults filled, or the reasons for refusing them."""
 
-    inputs: Props
-    failures: tuple[Failure, ...] = ()
+    inputs: Properties
+    failures: list[Failure] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Created:
-    """`id` may be empty only in a preview."""
+    """A new resource: its id (empty in previews) and outputs."""
 
     id: str
-    outputs: Props
+    outputs: Properties
 
 
 @dataclass(frozen=True)
-class Current:
-    """A resource as it is now."""
+class Found:
+    """A resource as it is in the world."""
 
-    id: str
-    inputs: Props
-    outputs: Props
+    inputs: Properties
+    outputs: Properties
 
 
-class Resource(ABC):
-    """One resource type. Methods raise PluginError; state is in the arguments alone."""
+class Log(Protocol):
+    """Where a long operation tells what it is doing."""
 
-    replace_on: ClassVar[frozenset[str]] = frozenset()
+    def progress(self, line: str) -> None:
+        """A line shown while the resource is worked on, and forgotten afterwards."""
+        ...
 
-    def check(self, call: Call, old: Props, new: Props) -> Checked:
-        """Completes or refuses the program's inputs; `old` is empty for a new resource."""
+
+class Resource:
+    """Behaviour of a type; what is not overridden is the commonest answer.
+
+    Raises PluginError from any operation. ``timeout_s`` is 0 when the program names none.
+    """
+
+    def check(self, name: str, old: Properties, new: Properties) -> Checked:
+        """Validate and complete inputs; values may be unknown."""
         return Checked(new)
 
-    def diff(self, call: Call, resource_id: str, old: Current, new: Props) -> Diff:
-        """How `new` inputs differ from the saved ones."""
-        return replacing(compare(old.inputs, new), self.replace_on)
+    def diff(self, old: Properties, new: Properties, outputs: Properties) -> Diff:
+        """Compare old inputs with new ones."""
+        return compare(old, new)
 
-    @abstractmethod
-    def create(self, call: Call, inputs: Props) -> Created:
-        """Makes the resource, or says in a preview what is known about it."""
+    def create(
+        self, name: str, inputs: Properties, *, preview: bool, timeout_s: float, log: Log
+    ) -> Created:
+        """Make it."""
+        raise NotImplementedError
 
-    def read(self, call: Call, current: Current) -> Current | None:
-        """The resource as it is now, None where it has gone."""
-        return current
+    def update(
+        self,
+        id_: str,
+        outputs: Properties,
+        old: Properties,
+        new: Properties,
+        *,
+        preview: bool,
+        timeout_s: float,
+        log: Log,
+    ) -> Properties:
+        """Change it in place; returns the new outputs."""
+        raise NotImplementedError
 
-    @abstractmethod
-    def update(self, call: Call, old: Current, inputs: Props) -> Props:
-        """Changes the resource in place and returns its outputs."""
+    def delete(self, id_: str, outputs: Properties, *, timeout_s: float, log: Log) -> None:
+        """Remove it; already gone is success."""
 
-    def delete(self, call: Call, current: Current) -> None:
-        """Removes the resource; one that has gone already is no error."""
-        return
-
-
-class Function(Protocol):
-    """A provider function: arguments in, results out; raises PluginError."""
-
-    def __call__(self, call: Call, args: Props) -> Props: ...
-
-
-@dataclass(frozen=True)
-class Capabilities:
-    """What a provider tells the engine when it is configured."""
-
-    secrets: bool = False
-    resources: bool = False
-    outputs: bool = False
-    autonaming: bool = False
-
-
-class Provider(ABC):
-    """A package of resource types and functions, by token."""
-
-    name: ClassVar[str]
-    capabilities: ClassVar[Capabilities] = Capabilities()
-    # Whether a changed provider setting is reported in detail; where not, the engine is told
-    # "unimplemented", which it takes as no change.
-    diffs_config: ClassVar[bool] = False
-
-    def __init__(self, version: str) -> None:
-        self.version = version
-
-    @property
-    @abstractmethod
-    def resources(self) -> Mapping[str, Resource]:
-        """Resource types by token."""
-
-    @property
-    def functions(self) -> Mapping[str, Function]:
-        """Functions by token."""
-        return {}
-
-    def check_config(self, new: Props) -> Checked:
-        """Completes or refuses the provider's own settings."""
-        return Checked(new)
-
-    def configure(self, settings: Props) -> None:
-        """Takes the settings, secrets unwrapped. Raises PluginError."""
-        return
-
-    def cancel(self) -> None:
-        """Ends what is running; the process may be ended right after it."""
-        return
+    def read(self, id_: str, inputs: Properties, outputs: Properties) -> Found | None:
+        """Look at it; None when it is gone."""
+        return Found(inputs, outputs)

@@ -1,7 +1,7 @@
 """Serves one provider over the engine's gRPC protocol.
 
-Owns the translation between messages and the plain shapes of ``resource`` and ``provider``; knows no
-resource type.
+Owns the translation between messages and the plain shapes of ``resource`` and ``provider``; knows
+no resource type.
 """
 
 import os
@@ -16,7 +16,6 @@ from google.protobuf import any_pb2, empty_pb2
 from pulumi.runtime.proto import (
     engine_pb2,
     engine_pb2_grpc,
-    errors_pb2,
     plugin_pb2,
     provider_pb2,
     provider_pb2_grpc,
@@ -53,16 +52,14 @@ class EngineLog:
             )
 
 
-class Servicer(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc]
+class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     """One provider's answers. Handshake, GetSchema and the like stay unimplemented, as the
     engine accepts.
     """
 
     def __init__(self, provider: Provider, engine: str | None) -> None:
         self._provider = provider
-        self._engine = (
-            engine_pb2_grpc.EngineStub(grpc.insecure_channel(engine)) if engine else None
-        )
+        self._engine = engine_pb2_grpc.EngineStub(grpc.insecure_channel(engine)) if engine else None
 
     def GetPluginInfo(self, request: Any, context: Any) -> Any:
         return plugin_pb2.PluginInfo(version=self._provider.version)
@@ -94,6 +91,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc
         function = self._provider.invokes.get(request.tok)
         if function is None:
             context.abort(grpc.StatusCode.NOT_FOUND, f"unknown function {request.tok}")
+            raise AssertionError  # abort raises; this tells the type checker
         arguments = reveal(from_struct(request.args))
         result = self._guarded(context, lambda: function(arguments, EngineLog(self._engine, "")))
         return provider_pb2.InvokeResponse(**{"return": to_struct(result)})
@@ -193,7 +191,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):  # type: ignore[misc
         except InitFailed as failure:
             detail = any_pb2.Any()
             detail.Pack(
-                errors_pb2.ErrorResourceInitFailed(
+                provider_pb2.ErrorResourceInitFailed(
                     id=failure.id,
                     properties=to_struct(failure.outputs),
                     reasons=[str(failure)],

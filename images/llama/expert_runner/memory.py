@@ -10,6 +10,7 @@ from contract.memory import MIB, SAFETY, ModelFacts, required_mib
 from expert_runner.gguf_header import Header
 
 _F16_BYTES: Final = 2
+_ALWAYS_MIB: Final = 64  # enough for the built-in model, so that even a full machine answers
 
 
 def model_facts(header: Header) -> ModelFacts:
@@ -41,7 +42,7 @@ def budget_mib(settings: ExpertSettings, *, available_mib: int, held_mib: int) -
     """
     free = available_mib + held_mib - settings.memory_reserve_mib
     # The estimate may be too low by its margin; the job's limit already contains that margin.
-    return max(0, min(int(free / SAFETY), settings.memory_limit_mib))
+    return min(max(int(free / SAFETY), _ALWAYS_MIB), settings.memory_limit_mib)
 
 
 class HostMemory:

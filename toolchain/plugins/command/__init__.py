@@ -1,8 +1,7 @@
-"""Stand-in for the command plugin: commands on this machine and over SSH, and files copied there."""
+"""Stand-in for the command plugin: commands here and over SSH, and files copied there."""
 
 from toolchain.plugins.command.local import LocalCommand, run_invoke
 from toolchain.plugins.command.process import Processes
-from toolchain.plugins.command.remote import CopyToRemote, RemoteCommand
 from toolchain.plugins.provider import Provider
 from toolchain.plugins.versions import VERSIONS
 
@@ -15,8 +14,6 @@ def provider() -> Provider:
         version=VERSIONS["command"],
         types={
             "command:local:Command": LocalCommand(processes),
-            "command:remote:Command": RemoteCommand(),
-            "command:remote:CopyToRemote": CopyToRemote(),
         },
         invokes={"command:local:run": run_invoke(processes)},
         cancel=processes.kill_all,

@@ -57,7 +57,7 @@ def refusals(kind: str, fields: Mapping[str, str], inputs: Properties) -> list[F
         if not isinstance(plain, _TYPES[wanted]):
             reason = f"Field '{name}' on '{kind}' must be a '{wanted}'; got '{_go(plain)}' instead"
             failures.append(Failure(name, reason))
-        elif wanted == MAP:
+        elif isinstance(plain, dict):
             failures += [
                 Failure(
                     f"{name}[{key}]",

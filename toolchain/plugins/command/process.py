@@ -95,7 +95,9 @@ def _converse(
             if log is not None:
                 log.progress(text.rstrip("\n"))
 
-    assert child.stdin and child.stdout and child.stderr
+    assert child.stdin
+    assert child.stdout
+    assert child.stderr
     readers = [
         threading.Thread(target=read, args=("stdout", child.stdout), daemon=True),
         threading.Thread(target=read, args=("stderr", child.stderr), daemon=True),

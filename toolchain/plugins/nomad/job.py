@@ -65,9 +65,7 @@ class Job(Resource):
             diff.changes["status"] = Kind.UPDATE
         return diff
 
-    def _diff_spec(
-        self, diff: Diff, old: Properties, new: Properties, outputs: Properties
-    ) -> None:
+    def _diff_spec(self, diff: Diff, old: Properties, new: Properties, outputs: Properties) -> None:
         before, after = self._parse(old), self._parse(new)
         if before == after:
             # Spaces, comments and order of keys are no change.
@@ -100,7 +98,9 @@ class Job(Resource):
                     "datacenters": spec.get("Datacenters") or ["*"],
                     "type": spec.get("Type") or "service",
                 }
-            return Created("", {**dict.fromkeys(_BORN, UNKNOWN), "name": UNKNOWN, **inputs, **known})
+            return Created(
+                "", {**dict.fromkeys(_BORN, UNKNOWN), "name": UNKNOWN, **inputs, **known}
+            )
         return self._register(inputs, timeout_s, log)
 
     def update(
@@ -134,9 +134,7 @@ class Job(Resource):
 
     def read(self, id_: str, inputs: Properties, outputs: Properties) -> Found | None:
         try:
-            found = self._api.get(
-                f"/v1/job/{id_}", namespace=outputs.get("namespace") or "default"
-            )
+            found = self._api.get(f"/v1/job/{id_}", namespace=outputs.get("namespace") or "default")
         except NotFound:
             return None
         except PluginError as error:

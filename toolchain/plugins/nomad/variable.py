@@ -19,7 +19,10 @@ class Variable(Resource):
     def check(self, name: str, old: Properties, new: Properties) -> Checked:
         failures = []
         if "items" not in new and "itemsWo" not in new:
-            reason = 'Invalid combination of arguments. "items": one of `items,items_wo` must be specified'
+            reason = (
+                'Invalid combination of arguments. "items": one of `items,items_wo` must be '
+                "specified"
+            )
             failures.append(Failure("", reason))
         if "path" not in new:
             failures.append(

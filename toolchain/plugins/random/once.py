@@ -7,7 +7,6 @@ from toolchain.plugins.resource import Created, Log, Resource
 from toolchain.plugins.values import UNKNOWN, Properties, reveal
 
 
-
 class Once(Resource):
     """Subclasses name their outputs and make them."""
 

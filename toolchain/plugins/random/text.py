@@ -1,6 +1,5 @@
 """``random:index/randomPassword:RandomPassword`` and ``randomString:RandomString``."""
 
-import crypt
 import secrets
 import string
 from typing import Final
@@ -11,7 +10,9 @@ from toolchain.plugins.resource import Checked, Failure
 from toolchain.plugins.values import UNKNOWN, Properties, reveal, secret
 
 _SPECIAL: Final = "!@#$%&*()-_=+[]{}<>:?"
-_BCRYPT_LIMIT: Final = 72
+
+_BCRYPT_LIMIT: Final = 72  # bytes the algorithm looks at
+_BCRYPT_ROUNDS: Final = 10
 _DEFAULTS: Final[Properties] = {
     "lower": True,
     "minLower": 0,
@@ -49,14 +50,16 @@ def make_text(inputs: Properties) -> str:
 class RandomString(Once):
     """Random text that is no secret; its id is the value."""
 
-    computed = ("result",)
+    computed: tuple[str, ...] = ("result",)
 
     def check(self, name: str, old: Properties, new: Properties) -> Checked:
         plain = reveal(new)
         length = plain.get("length")
         if length is None:
             return Checked(new, [Failure("length", 'Missing required argument "length"')])
-        least = sum(int(plain.get(f"min{kind}") or 0) for kind in ("Lower", "Upper", "Numeric", "Special"))
+        least = sum(
+            int(plain.get(f"min{kind}") or 0) for kind in ("Lower", "Upper", "Numeric", "Special")
+        )
         if length != UNKNOWN and (length < 1 or length < least):
             reason = f"length must be at least 1 and at least the sum of the minima ({least})"
             return Checked(new, [Failure("length", reason)])
@@ -73,6 +76,10 @@ class RandomPassword(RandomString):
     computed = ("result", "bcryptHash")
 
     def make(self, inputs: Properties) -> tuple[str, Properties]:
+        # Imported here because only a creation needs it, and every update starts this plugin.
+        import bcrypt
+
         value = make_text(inputs)
-        hashed = crypt.crypt(value[:_BCRYPT_LIMIT], crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=1 << 10))
+        salt = bcrypt.gensalt(rounds=_BCRYPT_ROUNDS, prefix=b"2a")
+        hashed = bcrypt.hashpw(value.encode()[:_BCRYPT_LIMIT], salt).decode()
         return "none", {"result": secret(value), "bcryptHash": secret(hashed)}
