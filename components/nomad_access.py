@@ -4,7 +4,9 @@ Owns the ACL bootstrap with a token made beforehand, and the provider every job 
 not own the secrets of single jobs; those read their own through their workload identity.
 """
 
+import uuid
 from dataclasses import dataclass
+from typing import Final
 
 import pulumi
 import pulumi_nomad as nomad
@@ -13,6 +15,14 @@ import pulumi_random as random
 from components.machine import Machine
 from components.plan.spec import NomadPlan
 from components.render.agent import acl_script
+
+
+_UUID_BYTES: Final = 16
+
+
+def uuid_text(hexadecimal: str) -> str:
+    """Random bytes in the form of a UUID, which is the only form of token Nomad takes."""
+    return str(uuid.UUID(hex=hexadecimal, version=4))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,21 +44,21 @@ class NomadAccess(pulumi.ComponentResource):
     ) -> None:
         super().__init__("hearth:cluster:NomadAccess", name, None, opts)
         # Made before the cluster exists, so it is in the encrypted state before it is in force.
-        token = random.RandomUuid(
-            f"{name}-bootstrap-token",
-            opts=pulumi.ResourceOptions(parent=self, additional_secret_outputs=["result"]),
+        # Not a RandomUuid: that one's id is the value, and ids stand in the state in plain text.
+        entropy = random.RandomBytes(
+            f"{name}-bootstrap-token", length=_UUID_BYTES, opts=pulumi.ResourceOptions(parent=self)
         )
+        self.token = pulumi.Output.secret(entropy.hex.apply(uuid_text))
         bootstrap = args.machine.ensure(
             f"{name}-bootstrap",
             acl_script(args.plan),
-            secret=token.result,
+            secret=self.token,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.token = token.result
         self.provider = nomad.Provider(
             f"{name}-provider",
             address=args.plan.address,
-            secret_id=token.result,
+            secret_id=self.token,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[bootstrap]),
         )
         self.register_outputs({"token": self.token})

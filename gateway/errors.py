@@ -78,7 +78,7 @@ class NoReplica(GatewayError):
 
     status = 503
     code = "expert_unavailable"
-    retry_after_s = 2
+    retry_after_s = 1
 
 
 class NotWorking(GatewayError):
@@ -86,6 +86,14 @@ class NotWorking(GatewayError):
 
     status = 503
     code = "gateway_broken"
+
+
+class ShuttingDown(GatewayError):
+    """The gateway ends before the answer does."""
+
+    status = 503
+    code = "gateway_restarting"
+    retry_after_s = 1
 
 
 class UpstreamFailed(GatewayError):

@@ -17,6 +17,7 @@ from gateway.choice import choose_replica
 from gateway.errors import (
     GatewayError,
     NoReplica,
+    ShuttingDown,
     UpstreamFailed,
     UpstreamRefused,
     UpstreamSilent,
@@ -61,10 +62,15 @@ class RelayedAnswer(Response):
             await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
             if not answer.done():
                 self._relay.metrics.cancelled(self._expert)
-        finally:
-            for task in (answer, gone):
-                task.cancel()
-            results = await asyncio.gather(answer, gone, return_exceptions=True)
+        except asyncio.CancelledError:
+            await _end(answer, gone)
+            # The server's patience at its own end is over; the client is told before it is cut off.
+            error = ShuttingDown("The gateway is being restarted.")
+            if not self._started:
+                raise error from None
+            await send({"type": "http.response.body", "body": error_event(error)})
+            raise
+        results = await _end(answer, gone)
         if isinstance(results[0], Exception):
             raise results[0]
 
@@ -204,6 +210,12 @@ def _refusal(status: int, answer: bytes) -> GatewayError:
     if status in (401, 403):
         return UpstreamFailed("The expert refused the gateway's own key.")
     return UpstreamRefused(status, answer)
+
+
+async def _end(*tasks: asyncio.Task[None]) -> list[BaseException | None]:
+    for task in tasks:
+        task.cancel()
+    return await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -230,3 +230,12 @@ def secrets_of(key: str = KEY) -> GatewaySecrets:
     return GatewaySecrets.model_validate(
         {"keys": [{"id": "sk-hearth-cl", "sha256": digest}], "upstream_key": UPSTREAM_KEY}
     )
+
+
+async def assert_idle(gateway: Gateway) -> None:
+    """Holds once no request to `general` is counted as being answered."""
+
+    async def idle() -> bool:
+        return await gateway.metric('hearth_gateway_in_flight{expert="general"}') == "0"
+
+    await gateway.until(idle)

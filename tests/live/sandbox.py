@@ -92,7 +92,7 @@ class Sandbox:
         return dict(json.loads(done.stdout))
 
     def processes(self) -> list[int]:
-        """Processes that run from this sandbox: by command line, working directory or allocation."""
+        """Processes whose command line or environment names this sandbox."""
         found = []
         for proc in Path("/proc").glob("[0-9]*"):
             try:

@@ -47,6 +47,4 @@ def test_a_wrong_key_is_an_authentication_error(up: Sandbox) -> None:
 
 def test_an_unknown_model_is_not_found(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError):
-        client.chat.completions.create(
-            model="nobody", messages=[{"role": "user", "content": "hi"}]
-        )
+        client.chat.completions.create(model="nobody", messages=[{"role": "user", "content": "hi"}])

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
+from pydantic import ValidationError
+
 from components import stack
 from components.explain import explain
 from components.model.schema import stack_schema, stack_schema_text
-from jsonschema import Draft202012Validator
-from pydantic import ValidationError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 STACKS = sorted(CHECKOUT.glob("Pulumi.*.yaml"))

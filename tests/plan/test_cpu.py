@@ -1,6 +1,7 @@
 """CPU classes: what is detected, and that a class compiles for nothing above it."""
 
 import pytest
+
 from components.model.host import CpuClass
 from components.plan.cpu import cmake_flags, detect
 

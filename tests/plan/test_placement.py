@@ -1,11 +1,12 @@
 """Placement: what fits goes where there is room, and what does not is refused by name."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from components.model.expert import Expert
 from components.model.model_file import ModelFile
 from components.plan.placement import PlacementError, place, reserve_mib, rung_need_mib
-from hypothesis import given
-from hypothesis import strategies as st
 
 GIB = 1024 * 1024 * 1024
 

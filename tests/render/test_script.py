@@ -2,9 +2,10 @@
 
 import subprocess
 
-from components.render.script import Script, quoted
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from components.render.script import Script, quoted
 
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
 

@@ -17,8 +17,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 MARKER = "marker-secret-value"
 _SECRET_OUTPUTS = {
     "random:index/randomPassword:RandomPassword": {"result": MARKER},
-    "random:index/randomUuid:RandomUuid": {"result": MARKER},
-    "nomad:index/aclToken:AclToken": {"secretId": MARKER},
+    "random:index/randomBytes:RandomBytes": {"hex": "0123456789abcdef" * 2, "base64": MARKER},
 }
 
 

@@ -104,5 +104,5 @@ def _load(path: Path) -> dict[str, Failure]:
             )
             for rung, entry in document.items()
         }
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, OverflowError, TypeError, KeyError, AttributeError):
         return {}

@@ -1,8 +1,11 @@
 """Stand-in for the nomad plugin, over Nomad's HTTP API."""
 
+from toolchain.plugins.nomad.acl import AclPolicy, AclRole, AclToken
 from toolchain.plugins.nomad.api import Api
 from toolchain.plugins.nomad.job import Job
+from toolchain.plugins.nomad.named import Namespace, NodePool, SchedulerConfig
 from toolchain.plugins.nomad.variable import Variable
+from toolchain.plugins.nomad.volume import DynamicHostVolume
 from toolchain.plugins.provider import Provider
 from toolchain.plugins.resource import Checked
 from toolchain.plugins.values import Properties, secret
@@ -23,6 +26,13 @@ def provider() -> Provider:
         types={
             "nomad:index/job:Job": Job(api),
             "nomad:index/variable:Variable": Variable(api),
+            "nomad:index/aclPolicy:AclPolicy": AclPolicy(api),
+            "nomad:index/aclRole:AclRole": AclRole(api),
+            "nomad:index/aclToken:AclToken": AclToken(api),
+            "nomad:index/namespace:Namespace": Namespace(api),
+            "nomad:index/nodePool:NodePool": NodePool(api),
+            "nomad:index/schedulerConfig:SchedulerConfig": SchedulerConfig(api),
+            "nomad:index/dynamicHostVolume:DynamicHostVolume": DynamicHostVolume(api),
         },
     )
 

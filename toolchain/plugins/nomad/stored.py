@@ -26,7 +26,8 @@ class Shape:
 
     ``defaults`` are filled in by Check, ``named`` types get a name made up where none is given,
     a change of ``fixed`` replaces, ``sets`` are lists without an order, and ``computed`` are
-    outputs that only the server knows.
+    outputs that only the server knows. ``kept`` are inputs that the server returns rounded, so that
+    outputs repeat the program's writing.
     """
 
     required: tuple[str, ...] = ()
@@ -36,6 +37,7 @@ class Shape:
     fixed: frozenset[str] = frozenset({"name"})
     sets: frozenset[str] = frozenset()
     computed: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> frozenset[str]:
@@ -135,23 +137,39 @@ class Stored(Resource):
         return self._saved(new, self.look(id_, {**reveal(outputs), **plain}))
 
     def delete(self, id_: str, outputs: Properties, *, timeout_s: float, log: Log) -> None:
+        known = reveal(outputs)
         try:
-            self.remove(id_, reveal(outputs))
+            self.remove(id_, known)
         except NotFound:
             return
+        except PluginError:
+            # For some types the server answers 500 where it means that there is nothing.
+            if self._gone(id_, known):
+                return
+            raise
 
     def read(self, id_: str, inputs: Properties, outputs: Properties) -> Found | None:
         try:
-            now = self.outputs(self.look(id_, reveal(outputs)))
+            now = self._saved(inputs, self.look(id_, reveal(outputs)))
         except NotFound:
             return None
-        # Only what was given and reads differently is drift; what the server added is not.
-        drifted = self._changes(inputs, {key: now.get(key) for key in inputs}).keys
+        # What the server fills in by itself is no drift as long as the program is silent about it.
+        watched = self.shape.inputs.difference(self.shape.computed).union(inputs)
+        drifted = self._changes(inputs, {key: now.get(key) for key in watched}).keys
         return Found({**inputs, **{key: now.get(key) for key in drifted}}, {**outputs, **now})
 
     def normal(self, name: str, value: Any) -> Any:
         """A revealed input in the form in which two ways of writing it are equal."""
         return sorted(value, key=repr) if name in self.shape.sets and value else value
+
+    def _gone(self, id_: str, known: Properties) -> bool:
+        try:
+            self.look(id_, known)
+        except NotFound:
+            return True
+        except PluginError:
+            return False
+        return False
 
     def _changes(self, old: Properties, new: Properties) -> Diff:
         before, after = self._comparable(old), self._comparable(new)
@@ -172,17 +190,13 @@ class Stored(Resource):
         return {key: UNKNOWN for key in self.shape.computed if inputs.get(key) is None}
 
     def _saved(self, inputs: Properties, found: Any) -> Properties:
-        """Outputs, with what the program gave in the program's own writing."""
+        """Outputs in the server's form, except where the program's writing is kept."""
         now = self.outputs(found)
-        given = {
-            key: value
-            for key, value in inputs.items()
-            if not key.startswith("__") and value is not None
-        }
         same = {
-            key: value
-            for key, value in given.items()
-            if self.normal(key, reveal(value)) == self.normal(key, now.get(key))
+            key: inputs[key]
+            for key in self.shape.kept
+            if inputs.get(key) is not None
+            and self.normal(key, reveal(inputs[key])) == self.normal(key, now.get(key))
         }
         return {**now, **same}
 
