@@ -16,7 +16,6 @@ from components.machine import Machine
 from components.plan.spec import NomadPlan
 from components.render.agent import acl_script
 
-
 _UUID_BYTES: Final = 16
 
 

@@ -1,11 +1,12 @@
 """``python -m ops`` is the hearth command."""
 
+import os
 import signal
-import sys
 
 
 def _stop(*_: object) -> None:
-    sys.exit("interrupted; nothing was changed")
+    os.write(2, b"error: interrupted; nothing was changed\n")
+    os._exit(130)
 
 
 # The imports below take a moment, in which an interrupt would end in a traceback.

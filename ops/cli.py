@@ -1,6 +1,7 @@
 """The hearth command: what Pulumi itself does not do. Thin; every verb is a call into ops.stack."""
 
 import shlex
+import signal
 import sys
 import time
 from typing import Annotated
@@ -11,7 +12,7 @@ from typer.exceptions import TyperException
 
 from ops import doctor
 from ops.checkout import find_checkout
-from ops.errors import INTERRUPTED, OpsError, Unreachable
+from ops.errors import INTERRUPTED, PIPE_CLOSED, OpsError, Unreachable
 from ops.lock import exclusive
 from ops.nomad_api import NomadApi
 from ops.screen import Screen
@@ -249,19 +250,25 @@ def _first_answer(screen: Screen, target: Stack) -> None:
 
 def main() -> None:
     """Entry point: errors are messages, never tracebacks."""
-    screen = _screen()
+    code = _run(_screen())
+    # What is left is the interpreter's own end, where an interrupt could only make a mess.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise SystemExit(code)
+
+
+def _run(screen: Screen) -> int:
     try:
-        code = app(standalone_mode=False)
+        code = int(app(standalone_mode=False) or 0)
     except OpsError as error:
         screen.fail(str(error))
-        raise SystemExit(error.exit_code) from None
+        return error.exit_code
     except TyperException as error:
         screen.fail(f"{error.format_message()} (hearth --help shows what there is)")
-        raise SystemExit(error.exit_code) from None
+        return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except BrokenPipeError:
-        raise SystemExit(141) from None
+        return PIPE_CLOSED
     if code == INTERRUPTED:
         screen.fail("interrupted; run the same command to continue")
-    raise SystemExit(code or 0)
+    return code

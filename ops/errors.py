@@ -8,7 +8,8 @@ OpsError
 
 from typing import Final
 
-INTERRUPTED: Final = 130  # exit code after Ctrl-C, as shells use it
+INTERRUPTED: Final = 130  # exit codes after a signal, as shells use them
+PIPE_CLOSED: Final = 141
 
 
 class OpsError(Exception):

@@ -84,9 +84,11 @@ def _place_one(
 ) -> Placement:
     roomiest = max(free, key=lambda host: free[host])
     needs = {rung: rung_need_mib(rung, expert, models) for rung in expert.ladder}
+    # Whatever is granted must hold the last rung too, or nothing would be left to fall back to.
+    floor = rung_need_mib(SELFTEST, expert, models)
     for need in needs.values():
-        if need <= free[roomiest]:
-            return Placement(host=roomiest, memory_mib=need)
+        if max(need, floor) <= free[roomiest]:
+            return Placement(host=roomiest, memory_mib=max(need, floor))
     smallest = min(needs, key=lambda rung: needs[rung])
     msg = (
         f"experts.{name}.ladder: no model of it fits on any host: {smallest} needs "

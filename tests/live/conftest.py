@@ -28,7 +28,7 @@ def require_free(*ports: int) -> None:
 @pytest.fixture(scope="session")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A dev stack that is up, with the built-in model as its only rung."""
-    ports = Ports(nomad=34646, gateway=38000, dynamic=(36000, 36500))
+    ports = Ports(nomad=17646, gateway=18000, dynamic=(25000, 25500))
     require_free(ports.nomad, ports.nomad + 1, ports.nomad + 2, ports.gateway)
     sandbox = Sandbox(root=tmp_path_factory.mktemp("hearth") / "c", ports=ports)
     sandbox.make()

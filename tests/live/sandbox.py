@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Ports:
-    """Ports of one sandbox; far from the defaults, so that a running dev stack is left alone."""
+    """Ports of one sandbox: not the defaults, so that a running dev stack is left alone, and below
+    32768, where the kernel takes ports for outgoing connections.
+    """
 
     nomad: int
     gateway: int
@@ -35,6 +37,7 @@ class Sandbox:
     root: Path
     ports: Ports
     stack: str = "dev"
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def make(self) -> None:
         """Copy the committed and the new files; link the environment; install the tools."""
@@ -116,6 +119,7 @@ class Sandbox:
             "PATH": f"{venv}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": os.pathsep.join(map(str, roots)),
             "PYTHONDONTWRITEBYTECODE": "1",
+            **self.environment,
         }
         return subprocess.run(
             command,

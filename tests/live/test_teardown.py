@@ -9,7 +9,7 @@ from sandbox import Ports, Sandbox
 def test_down_leaves_no_process_no_port_and_nothing_outside_the_state_directory(
     tmp_path: Path,
 ) -> None:
-    ports = Ports(nomad=34746, gateway=38100, dynamic=(36600, 36900))
+    ports = Ports(nomad=17746, gateway=18100, dynamic=(25600, 25900))
     sandbox = Sandbox(root=tmp_path / "c", ports=ports)
     sandbox.make()
     cluster = sandbox.cluster()

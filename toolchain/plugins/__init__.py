@@ -1,5 +1,6 @@
 """Stand-ins for Pulumi's official plugins, used only where those cannot be had."""
 
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -11,6 +12,9 @@ def main(name: str, argv: Sequence[str] | None = None) -> int:
     arguments the engine gave. Imports lazily: each plugin is its own process and starts in every
     single update, so it pays for what it uses and nothing else.
     """
+    # Until a server listens there is nothing to end in order; Python's own answer to an interrupt
+    # would be a traceback in the engine's output.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     arguments = list(sys.argv[1:] if argv is None else argv)
     # Must come before anything that imports protobuf messages of the SDK.
     from toolchain.plugins import bare

@@ -11,6 +11,7 @@ import traceback
 from pathlib import Path
 
 VARIABLE = "HEARTH_LANGUAGE_RUN"
+INTERRUPTED = 130
 ALREADY_REPORTED = 32  # the exit code after an error the engine has been told
 
 
@@ -46,14 +47,15 @@ def run() -> int:
     def program() -> None:
         runpy.run_path(path, run_name="__main__")
 
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
     try:
-        loop.run_until_complete(pulumi.runtime.run_in_stack(program))
+        # The runner turns an interrupt into a cancelled task; raised in the middle of the loop's
+        # own code it would end in tracebacks of the SDK's callbacks.
+        with asyncio.Runner() as runner:
+            runner.run(pulumi.runtime.run_in_stack(program))
     except pulumi.RunError as error:
         pulumi.log.error(str(error))
-    except KeyboardInterrupt:
-        return 130
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return INTERRUPTED
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     except Exception:
@@ -78,7 +80,10 @@ def _user_traceback(directory: Path) -> str:
 
 
 if __name__ == "__main__":
-    code = run()
+    try:
+        code = run()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
     sys.stdout.flush()
     sys.stderr.flush()
     # The SDK keeps threads of its own that would hold a finished program for seconds.
