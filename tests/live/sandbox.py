@@ -79,7 +79,7 @@ class Sandbox:
         """A Python program of the sandbox."""
         return self._process([str(self.root / ".venv" / "bin" / "python"), *args], timeout_s)
 
-    def hearth(self, *args: str, timeout_s: float = 900) -> subprocess.CompletedProcess[str]:
+    def hearth(self, *args: str, timeout_s: float = 3000) -> subprocess.CompletedProcess[str]:
         """The hearth command."""
         return self.run("-m", "ops", *args, timeout_s=timeout_s)
 

@@ -2,12 +2,15 @@
 
 import json
 import os
+import shutil
 import signal
+import socket
 import time
 import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sandbox import Sandbox
 
 
@@ -86,17 +89,92 @@ def test_heal_brings_everything_back_after_kill_9_and_keeps_keys(up: Sandbox) ->
     assert up.pulumi("preview", "--expect-no-changes", "--non-interactive").returncode == 0
 
 
-def test_bad_configuration_is_one_message_without_a_traceback(up: Sandbox) -> None:
+def changed(up: Sandbox, path: str, value: Any) -> dict[str, Any]:
+    """The stack's tree with one value set."""
+    cluster = json.loads(json.dumps(up.cluster()))
+    place = cluster
+    *steps, last = path.split("/")
+    for step in steps:
+        place = place.setdefault(step, {})
+    place[last] = value
+    return dict(cluster)
+
+
+BIG = {"file": "big.gguf", "repo": "a/b", "size": 10**15}
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"expertz": {}}, "hearth:cluster.expertz: unknown key; did you mean 'experts'?"),
+        (
+            {"experts/general/slots": "two"},
+            "hearth:cluster.experts.general.slots: 'two' is refused",
+        ),
+        (
+            {"models/big": BIG, "experts/general/ladder": ["big"]},
+            "experts.general.ladder: no model of it fits on any host: big needs",
+        ),
+    ],
+)
+def test_bad_input_is_one_message_without_a_traceback(
+    up: Sandbox, settings: dict[str, Any], expected: str
+) -> None:
     before = up.cluster()
-    up.write({**before, "expertz": {}})
+    cluster = before
+    for path, value in settings.items():
+        up.write(cluster)
+        cluster = changed(up, path, value)
+    up.write(cluster)
     try:
         for done in (up.hearth("preview"), up.pulumi("preview", "--non-interactive")):
             text = done.stdout + done.stderr
             assert done.returncode != 0
-            assert "hearth:cluster.expertz: unknown key; did you mean 'experts'?" in text
+            assert expected in text
             assert "Traceback" not in text
     finally:
         up.write(before)
+
+
+def test_a_taken_port_is_named_with_its_holder_before_anything_changes(up: Sandbox) -> None:
+    before = up.cluster()
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        # Sandbox.write puts its own ports in, so the text is changed instead.
+        file = up.root / "Pulumi.dev.yaml"
+        text = file.read_text()
+        file.write_text(text.replace(f"port: {up.ports.gateway}", f"port: {port}"))
+        try:
+            done = up.hearth("up", "--yes")
+        finally:
+            up.write(before)
+    assert done.returncode != 0
+    assert f"port {port} is taken by" in done.stderr
+    assert "fix: stop that program" in done.stderr
+    assert up.pulumi("preview", "--expect-no-changes", "--non-interactive").returncode == 0
+
+
+def test_a_full_disk_is_named_with_what_is_needed(up: Sandbox) -> None:
+    before = up.cluster()
+    free_mib = shutil.disk_usage(up.root).free // 1024**2
+    models = {
+        f"m{n}": {"file": f"m{n}", "repo": "a/b", "size": 1024**3, "kv-bytes-per-token": 1}
+        for n in range(free_mib // 1024 + 2)
+    }
+    cluster = {**before, "models": models}
+    cluster["experts"] = {
+        "general": {**before["experts"]["general"], "ladder": [*models, "selftest"]}
+    }
+    up.write(cluster)
+    try:
+        done = up.hearth("up", "--yes")
+    finally:
+        up.write(before)
+    assert done.returncode != 0
+    assert "MiB are needed" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
 
 
 def test_secrets_are_in_no_process_no_log_and_no_plain_state(up: Sandbox) -> None:
