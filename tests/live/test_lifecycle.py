@@ -109,7 +109,7 @@ BIG = {"file": "big.gguf", "repo": "a/b", "size": 10**15}
         ({"expertz": {}}, "hearth:cluster.expertz: unknown key; did you mean 'experts'?"),
         (
             {"experts/general/slots": "two"},
-            "hearth:cluster.experts.general.slots: 'two' is refused",
+            "experts.general.slots: 'two' is refused",
         ),
         (
             {"models/big": BIG, "experts/general/ladder": ["big"]},
