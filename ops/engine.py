@@ -5,18 +5,21 @@ Owns how the CLI is called, interrupted and recovered. Does not own what the wor
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import FrameType
+from pathlib import Path
 from typing import Any, Final
 
 from ops.checkout import Checkout
 from ops.errors import INTERRUPTED, OpsError, PulumiFailed
 
 _CANCELLED: Final = 8
+_INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM)
+_DOTS: Final = re.compile(r"(\x1b\[[0-9;]*m)*@ \w+\.")
 
 
 @dataclass(frozen=True)
@@ -122,30 +125,32 @@ class Engine:
         return done
 
     def _shown(self, *args: str) -> None:
-        """Run with the terminal handed over. The engine ends its steps in order when interrupted,
-        so an interrupt is passed on and waited for, never turned into a kill.
+        """Run with the engine's lines on the screen and in a log file. The engine ends its steps
+        in order when interrupted, so an interrupt is passed on and waited for, never turned into
+        a kill; therefore it runs in a process group of its own.
         """
-        terminal = sys.stdout.isatty()
-        command = [*self._command(args), "--stack", self.stack]
+        color = "always" if sys.stdout.isatty() else "never"
+        log = self.checkout.logs / f"{args[0]}-{self.stack}.log"
         child = subprocess.Popen(
-            command if terminal else [*command, "--non-interactive"],
+            [*self._command(args), "--stack", self.stack, "--non-interactive", "--color", color],
             env=self._environment(),
-            stdin=None if terminal else subprocess.DEVNULL,
-            # On a terminal the interrupt key reaches the whole group by itself.
-            process_group=None if terminal else 0,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            process_group=0,
         )
         interrupted = False
 
-        def pass_on(number: int, _: FrameType | None) -> None:
+        def pass_on(*_: object) -> None:
             nonlocal interrupted
             interrupted = True
-            if not terminal or number == signal.SIGTERM:
-                child.send_signal(signal.SIGINT)
+            child.send_signal(signal.SIGINT)
 
-        before = {
-            number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        before = {number: signal.signal(number, pass_on) for number in _INTERRUPTS}
         try:
+            _copy_lines(child, log)
             code = child.wait()
         finally:
             for number, handler in before.items():
@@ -154,7 +159,20 @@ class Engine:
             msg = "interrupted; what was finished is kept, run the same command to continue"
             raise PulumiFailed(msg, INTERRUPTED)
         if code != 0:
-            raise PulumiFailed("the update failed; the reasons stand above", code)
+            raise PulumiFailed(f"the update failed; the reasons stand above and in {log}", code)
+
+
+def _copy_lines(child: "subprocess.Popen[str]", log: Path) -> None:
+    """The child's lines to the screen and the log; its dots of progress to neither."""
+    assert child.stdout is not None
+    with log.open("w") as file:
+        for line in child.stdout:
+            if _DOTS.match(line) or not line.strip():
+                continue
+            file.write(line)
+            file.flush()
+            sys.stdout.write(line)
+            sys.stdout.flush()
 
 
 def _last_words(done: subprocess.CompletedProcess[str]) -> str:

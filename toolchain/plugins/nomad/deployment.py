@@ -40,6 +40,7 @@ class Follower:
         deployment = self._evaluated(evaluation, deadline, timeout_s)
         if not deployment:
             return Outcome("", "")
+        said = ""
         while True:
             found = self._api.get(f"/v1/deployment/{deployment}")
             status = found["Status"]
@@ -51,7 +52,9 @@ class Follower:
                     f"status '{status}': '{found['StatusDescription']}'"
                 )
                 raise PluginError(msg)
-            log.progress(_progress(found))
+            if (now := _progress(found)) != said:
+                said = now
+                log.progress(now)
             self._pause(deadline, timeout_s, "deployment_successful", "monitoring_deployment")
 
     def _evaluated(self, evaluation: str, deadline: float, timeout_s: float) -> str:
