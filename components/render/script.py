@@ -13,7 +13,7 @@ from typing import Final
 _HEAD: Final = "set -euo pipefail\n"
 # Children must not eat the script from stdin.
 _TAIL: Final = '"$1" </dev/null\nexit\n'
-_INDENT: Final = "  "
+_NEWLINE: Final = "\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +27,8 @@ class Script:
         """The whole script."""
         lines = [f"{name}={shlex.quote(value)}" for name, value in self.variables.items()]
         for name, body in self.functions.items():
-            lines.append(f"{name}() {{")
-            lines += [_INDENT + line if line else "" for line in body.strip("\n").split("\n")]
-            lines.append("}")
+            # Not indented: a quoted value may span lines, and every space in it counts.
+            lines.append(f"{name}() {{\n{body.strip(_NEWLINE)}\n}}")
         return _HEAD + "\n".join(lines) + "\n" + _TAIL
 
 

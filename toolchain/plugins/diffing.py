@@ -38,12 +38,7 @@ def compare(old: Properties, new: Properties, *, ignored: frozenset[str] = froze
 
 
 def _walk(path: str, old: Any, new: Any, diff: Diff) -> None:
-    # In Python True == 1; for the engine they are different values.
-    if old == new and isinstance(old, bool) == isinstance(new, bool):
-        return
-    if old is None or new is None:
-        diff.changes[path] = Kind.ADD if old is None else Kind.DELETE
-    elif isinstance(old, dict) and isinstance(new, dict):
+    if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted({*old, *new}):
             _walk(f"{path}.{key}", old.get(key), new.get(key), diff)
     elif isinstance(old, list) and isinstance(new, list):
@@ -51,5 +46,10 @@ def _walk(path: str, old: Any, new: Any, diff: Diff) -> None:
             before = old[index] if index < len(old) else None
             after = new[index] if index < len(new) else None
             _walk(f"{path}[{index}]", before, after, diff)
+    # In Python True == 1; for the engine they are different values.
+    elif old == new and isinstance(old, bool) == isinstance(new, bool):
+        return
+    elif old is None or new is None:
+        diff.changes[path] = Kind.ADD if old is None else Kind.DELETE
     else:
         diff.changes[path] = Kind.UPDATE
