@@ -83,9 +83,9 @@ class LocalMachine:
 
 
 class SshMachine:
-    """A machine over SSH. Previews never dial it."""
+    """A machine over SSH. Previews never dial it. Without a key the SSH agent is asked."""
 
-    def __init__(self, host: Host, private_key: pulumi.Input[str]) -> None:
+    def __init__(self, host: Host, private_key: pulumi.Input[str] | None) -> None:
         assert host.connection.kind == "ssh"
         self._connection = command.remote.ConnectionArgs(
             host=host.connection.address,
