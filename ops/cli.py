@@ -52,6 +52,7 @@ def up(
     started = time.monotonic()
     with exclusive(target.checkout.home / "hearth.lock"):
         target.prepare()
+        target.engine.select()
         if run_local:
             target.set_driver("raw_exec")
         _repair(screen, target)

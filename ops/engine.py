@@ -29,16 +29,18 @@ class Engine:
     checkout: Checkout
     stack: str
 
-    def select(self) -> None:
-        """Select the stack, creating it on first use."""
+    def ensure_stack(self) -> None:
+        """Create the stack on first use. Which stack is selected stays as it is."""
         if not self.checkout.stack_file(self.stack).exists():
             known = sorted(
                 file.name.split(".")[1] for file in self.checkout.root.glob("Pulumi.*.yaml")
             )
             msg = f"there is no Pulumi.{self.stack}.yaml; stacks here: {', '.join(known)}"
             raise OpsError(msg)
+        if self._checkpoint.exists():
+            return
         try:
-            self._captured("stack", "select", "--create", self.stack)
+            self._captured("stack", "init", "--no-select", self.stack)
         except PulumiFailed as error:
             if "incorrect passphrase" not in str(error):
                 raise
@@ -49,6 +51,10 @@ class Engine:
                 "line came from, or delete the line if the file holds no `secure:` values"
             )
             raise OpsError(msg) from None
+
+    def select(self) -> None:
+        """Make this the stack that plain ``pulumi`` commands speak of."""
+        self._captured("stack", "select", self.stack)
 
     def set_config(self, path: str, value: str) -> None:
         """Set one key of the stack file."""
@@ -89,8 +95,7 @@ class Engine:
         locks = self.checkout.home / "state" / ".pulumi" / "locks"
         if any(locks.rglob("*.json")):
             self._captured("cancel", "--yes", "--stack", self.stack)
-        state = self.checkout.home / "state" / ".pulumi" / "stacks" / "hearth"
-        checkpoint = state / f"{self.stack}.json"
+        checkpoint = self._checkpoint
         if not checkpoint.exists() or '"pending_operations"' not in checkpoint.read_text():
             return
         deployment = json.loads(self._captured("stack", "export", "--stack", self.stack).stdout)
@@ -98,6 +103,11 @@ class Engine:
         self._run(
             "stack", "import", "--stack", self.stack, stdin=json.dumps(deployment)
         ).check_returncode()
+
+    @property
+    def _checkpoint(self) -> Path:
+        stacks = self.checkout.home / "state" / ".pulumi" / "stacks" / "hearth"
+        return stacks / f"{self.stack}.json"
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, **self.checkout.environment(), "PATH": self.checkout.path()}

@@ -31,9 +31,9 @@ class Stack:
         self.engine = Engine(checkout, name)
 
     def prepare(self) -> None:
-        """State directory, passphrase, selection; clears what a killed run left behind."""
+        """State directory, passphrase, stack; clears what a killed run left behind."""
         self.checkout.prepare()
-        self.engine.select()
+        self.engine.ensure_stack()
         self.engine.recover()
 
     def set_driver(self, driver: str) -> None:

@@ -292,6 +292,15 @@ def test_the_private_key_is_a_secret_input_and_output(log: Any, clock: Clock) ->
     assert is_secret(outputs["caPrivateKeyPem"])
 
 
+def test_a_key_that_arrives_unmarked_becomes_a_secret_output(log: Any, clock: Clock) -> None:
+    # The engine takes the marks off for a provider that does not accept secrets.
+    resource = SelfSignedCert(clock)
+    given = {"privateKeyPem": key(log)["privateKeyPem"], "validityPeriodHours": 1}
+    inputs = reveal(resource.check("x", {}, {**given, "allowedUses": []}).inputs)
+    made = resource.create("x", inputs, preview=False, timeout_s=0, log=log)
+    assert is_secret(made.outputs["privateKeyPem"])
+
+
 def test_a_write_only_key_is_in_no_output_and_only_its_version_tells_a_change(
     log: Any, clock: Clock
 ) -> None:

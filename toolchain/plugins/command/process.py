@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
+from toolchain.plugins.command.quoting import quoted
 from toolchain.plugins.errors import PluginError
 from toolchain.plugins.resource import Log
 
@@ -59,10 +60,10 @@ class Processes:
             )
         except FileNotFoundError as error:
             call = "chdir" if directory and error.filename == directory else "fork/exec"
-            msg = f'{call} {error.filename}: no such file or directory: running "{shown}":\n'
+            msg = f"{call} {error.filename}: no such file or directory: running {quoted(shown)}:\n"
             raise PluginError(msg) from None
         except OSError as error:
-            msg = f'fork/exec {argv[0]}: {error.strerror}: running "{shown}":\n'
+            msg = f"fork/exec {argv[0]}: {error.strerror}: running {quoted(shown)}:\n"
             raise PluginError(msg) from None
         with self._lock:
             self._running.add(child.pid)
@@ -75,7 +76,7 @@ class Processes:
         if code != 0:
             cause = f"exit status {code}" if code > 0 else f"signal: {_signal_name(-code)}"
             everything = "".join(text for _, text in chunks)
-            raise PluginError(f'{cause}: running "{shown}":\n{everything}')
+            raise PluginError(f"{cause}: running {quoted(shown)}:\n{everything}")
         return Output(
             stdout=_trimmed(text for name, text in chunks if name == "stdout"),
             stderr=_trimmed(text for name, text in chunks if name == "stderr"),
