@@ -18,7 +18,7 @@ test: setup ## Run all tiers: pure, mocks, services, live
 	$(PY) -m pytest
 
 test-fast: .venv/dev.stamp ## Run what needs no engine, no Nomad and no model (seconds)
-	$(PY) -m pytest -m "not live and not service"
+	$(PY) -m pytest -q -n 2 -m "not live and not service" --ignore=tests/live
 
 test-live: setup ## Run only the tests against the real engine, Nomad, llama-server
 	$(PY) -m pytest -m live

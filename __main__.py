@@ -2,6 +2,7 @@
 
 import pulumi
 
+from components.container_image import ContainerImages, ContainerImagesArgs
 from components.credentials import Credentials
 from components.expert import Expert, ExpertArgs
 from components.gateway import Gateway, GatewayArgs
@@ -35,6 +36,10 @@ for expert in plan.experts:
         ExpertArgs(plan=expert, upstream_key=upstream_key, provider=provider),
         pulumi.ResourceOptions(depends_on=[workers[expert.host]]),
     )
+images = [
+    ContainerImages("images", ContainerImagesArgs(machine=machines[each.host], plan=each))
+    for each in plan.images
+]
 gateway = Gateway(
     "gateway",
     GatewayArgs(
@@ -44,6 +49,7 @@ gateway = Gateway(
         upstream_key=upstream_key,
         provider=provider,
     ),
+    pulumi.ResourceOptions(depends_on=images),
 )
 
 pulumi.export("gateway-url", gateway.url)

@@ -1,7 +1,7 @@
 """Gateway: the OpenAI-compatible endpoint.
 
 Owns its code on the machine, its job and the secret document it reads. Does not own the experts it
-finds at run time.
+finds at run time, nor the image it may run from (ContainerImages).
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import pulumi_nomad as nomad
 from components.app_bundle import AppBundle, AppBundleArgs
 from components.machine import Machine
 from components.nomad_service import NomadService, NomadServiceArgs
-from components.plan.spec import GatewayPlan
+from components.plan.spec import AppPlan, GatewayPlan
 from components.render.service import GATEWAY_SECRETS, gateway_service
 from contract.gateway_settings import ApiKey, GatewaySecrets
 
@@ -40,10 +40,16 @@ class Gateway(pulumi.ComponentResource):
         secrets = pulumi.Output.all(args.key, args.upstream_key).apply(
             lambda both: GatewaySecrets(keys=[both[0]], upstream_key=both[1]).model_dump_json()
         )
-        bundle = AppBundle(
-            args.plan.app.name,
-            AppBundleArgs(machine=args.machine, plan=args.plan.app),
-            opts=pulumi.ResourceOptions(parent=self),
+        code = (
+            [
+                AppBundle(
+                    args.plan.app.name,
+                    AppBundleArgs(machine=args.machine, plan=args.plan.app),
+                    opts=pulumi.ResourceOptions(parent=self),
+                )
+            ]
+            if isinstance(args.plan.app, AppPlan)
+            else []
         )
         NomadService(
             args.plan.job,
@@ -52,7 +58,7 @@ class Gateway(pulumi.ComponentResource):
                 secrets={GATEWAY_SECRETS: secrets},
                 provider=args.provider,
             ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[bundle]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=code),
         )
         self.url = args.plan.url
         self.register_outputs({"url": self.url})

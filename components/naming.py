@@ -42,6 +42,11 @@ def app_dir(data_dir: PurePosixPath, app: str, digest: str) -> PurePosixPath:
     return data_dir / "apps" / f"{app}-{digest[:12]}"
 
 
+def image(service: str, digest: str) -> str:
+    """Name and tag of a container image; the digest names the content."""
+    return f"hearth-{service}:{digest[:12]}"
+
+
 def llama_dir(cache_dir: PurePosixPath, commit: str, cpu_class: str, digest: str) -> PurePosixPath:
     """Directory of one llama.cpp build: source commit, CPU class and the digest of its flags."""
     return cache_dir / "llama.cpp" / commit / f"{cpu_class}-{digest[:12]}"

@@ -4,6 +4,7 @@ Everything behind it is pure. Every problem leaves it as one pulumi.RunError tha
 the key, the value and the fix.
 """
 
+import hashlib
 import os
 import sys
 import tomllib
@@ -19,15 +20,18 @@ from components import inspection, machine
 from components.explain import explain
 from components.model.cluster import ClusterConfig
 from components.model.model_file import ModelFile
+from components.plan.images import BASE, REQUIREMENTS
 from components.plan.placement import PlacementError
 from components.plan.resolve import EXPERT_APP, GATEWAY_APP, Facts, resolve
-from components.plan.spec import LlamaSource, Plan, SourceTree, Tools
+from components.plan.spec import Context, LlamaSource, Plan, SourceTree, Tools
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 _SOURCES = {
     GATEWAY_APP: ("gateway", "images/base/contract"),
     EXPERT_APP: ("images/llama/expert_runner", "images/base/contract"),
 }
+_CONTEXTS = {BASE: "images/base", GATEWAY_APP: "gateway"}
+_REQUIREMENTS = "images/base/requirements.txt"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +89,7 @@ def read_facts(stack: str, catalogue: Mapping[str, ModelFile]) -> Facts:
             nomad=PurePosixPath(CHECKOUT / ".hearth" / "bin" / "nomad"),
             cache_dir=PurePosixPath(cache),
             checkout=PurePosixPath(CHECKOUT),
+            user=f"{os.getuid()}:{os.getgid()}",
         ),
         llama=LlamaSource(
             commit=commit, directory=PurePosixPath(cache / "llama.cpp" / commit / "src")
@@ -96,7 +101,18 @@ def read_facts(stack: str, catalogue: Mapping[str, ModelFile]) -> Facts:
             )
             for app, folders in _SOURCES.items()
         },
+        contexts=_contexts(),
     )
+
+
+def _contexts() -> dict[str, Context]:
+    """What container images are made of."""
+    folders = {
+        name: Context(path=PurePosixPath(folder), digest=inspection.digest_of([CHECKOUT / folder]))
+        for name, folder in _CONTEXTS.items()
+    }
+    lock = hashlib.sha256((CHECKOUT / _REQUIREMENTS).read_bytes()).hexdigest()
+    return {**folders, REQUIREMENTS: Context(path=PurePosixPath(_REQUIREMENTS), digest=lock)}
 
 
 def cache_dir() -> Path:
@@ -110,5 +126,5 @@ def _machine(config: ClusterConfig, host: str) -> machine.Machine:
     if config.hosts[host].connection.kind == "local":
         return machine.LocalMachine()
     return machine.SshMachine(
-        config.hosts[host], pulumi.Config("hearth").require_secret("ssh-private-key")
+        config.hosts[host], pulumi.Config("hearth").get_secret("ssh-private-key")
     )

@@ -84,6 +84,9 @@ def down(stack: StackName = "dev", yes: Yes = False) -> None:
         typer.confirm(f"stop and remove everything of stack {stack}?", abort=True)
     with exclusive(target.checkout.home / "hearth.lock"):
         target.prepare()
+        # Jobs can only be taken off a cluster that answers.
+        if unreachable := target.cluster_findings():
+            target.repair(unreachable)
         target.engine.destroy()
     screen.say(f"stack {stack} is down")
 

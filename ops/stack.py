@@ -59,6 +59,14 @@ class Stack:
         """What is not as the state says. Empty for a stack that was never brought up."""
         return state.probe(self.engine.export())
 
+    def cluster_findings(self) -> list[state.Finding]:
+        """What keeps the cluster itself from answering: its agent and the access to it."""
+        return [
+            finding
+            for finding in self.findings()
+            if any(part in finding.urn for part in ("NomadAgent$", "NomadAccess$"))
+        ]
+
     def repair(self, findings: list[state.Finding]) -> None:
         """Run exactly the ensure commands that are off, nothing else."""
         targets = [option for finding in findings for option in ("--target-replace", finding.urn)]

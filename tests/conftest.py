@@ -17,6 +17,7 @@ SERVICE = (
     "gateway/test_main",
     "gateway/test_relay",
     "gateway/test_routes",
+    "ops/test_cli",
     "render/test_bash_bodies",
     "toolchain/plugins/test_copy",
     "toolchain/plugins/test_docker",

@@ -49,7 +49,19 @@ class Apps(Section):
     """How Hearth's own services run."""
 
     driver: Driver = Field(
-        default=Driver.RAW_EXEC, description="docker: from built images; raw_exec: as processes."
+        default=Driver.RAW_EXEC,
+        description=(
+            "docker: the gateway runs in a container from an image built here; raw_exec: as a "
+            "process. Experts are native binaries and always run as processes."
+        ),
+    )
+    base_image: str = Field(
+        default="python:3.12-slim",
+        pattern="^[a-z0-9][a-zA-Z0-9._:/@-]*$",
+        description=(
+            "With driver docker: the image the services' images start from. It needs glibc and "
+            "Python 3.11 or newer with pip; one brought by `docker import` needs no registry."
+        ),
     )
 
 

@@ -13,9 +13,12 @@ from components.model.host import Host, Role
 from components.model.model_file import ModelFile
 from components.plan import placement
 from components.plan.cpu import cmake_flags
+from components.plan.images import plan_images
 from components.plan.spec import (
     AppPlan,
     BuildPlan,
+    ContainerPlan,
+    Context,
     ExpertPlan,
     GatewayPlan,
     HardwareFacts,
@@ -63,12 +66,14 @@ class Facts:
     catalogue: Mapping[str, ModelFile]
     llama: LlamaSource
     apps: Mapping[str, SourceTree]
+    contexts: Mapping[str, Context]
 
 
 def resolve(config: ClusterConfig, facts: Facts) -> Plan:
     """Decide hosts, ports, placements, files and job ids.
 
-    Raises PlacementError when an expert fits on no host.
+    Raises PlacementError when an expert fits on no host, or a container would run where no image
+    can be built.
     """
     models = {**facts.catalogue, **config.models}
     hardware = {name: _hardware(host, facts) for name, host in config.hosts.items()}
@@ -89,8 +94,15 @@ def resolve(config: ClusterConfig, facts: Facts) -> Plan:
         for name in config.experts
     )
     files = _files(config, placed, data_dirs, models)
+    images = plan_images(
+        config,
+        gateway_host,
+        hardware[gateway_host].cpu_class,
+        (GATEWAY_APP,),
+        facts.contexts,
+        facts.tools,
+    )
     return Plan(
-        driver=config.apps.driver,
         hosts=tuple(
             HostPlan(
                 name=name,
@@ -98,6 +110,7 @@ def resolve(config: ClusterConfig, facts: Facts) -> Plan:
                 hardware=hardware[name],
                 ports=(*nomad.ports, config.gateway.port) if name == server else (),
                 disk_mib=_disk_mib(name, files, builds),
+                containers=images is not None and images.host == name,
             )
             for name in config.hosts
         ),
@@ -112,11 +125,14 @@ def resolve(config: ClusterConfig, facts: Facts) -> Plan:
             for home in homes
         ),
         experts=experts,
+        images=(images,) if images else (),
         gateway=_gateway(
             config,
             gateway_host,
             nomad,
-            _app(gateway_host, GATEWAY_APP, data_dirs[gateway_host], facts),
+            ContainerPlan(image=images.reference(GATEWAY_APP), user=facts.tools.user)
+            if images
+            else _app(gateway_host, GATEWAY_APP, data_dirs[gateway_host], facts),
         ),
     )
 
@@ -291,7 +307,9 @@ def _disk_mib(host: str, files: tuple[ModelPlan, ...], builds: Mapping[str, Buil
     return models + (BUILD_DISK_MIB if host in builds else 0)
 
 
-def _gateway(config: ClusterConfig, host: str, nomad: NomadPlan, app: AppPlan) -> GatewayPlan:
+def _gateway(
+    config: ClusterConfig, host: str, nomad: NomadPlan, app: AppPlan | ContainerPlan
+) -> GatewayPlan:
     return GatewayPlan(
         host=host,
         job=naming.GATEWAY_JOB,

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from components.model.host import CpuClass, Role
-from components.model.service import Driver
 from contract.expert_settings import ExpertSettings
 from contract.gateway_settings import GatewaySettings
 
@@ -29,6 +28,7 @@ class Tools:
     cache_dir: PurePosixPath
     checkout: PurePosixPath
     venv_bin: PurePosixPath
+    user: str  # uid:gid; who runs this program, and with it the local Nomad agent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,14 @@ class SourceTree:
     """Code of a service: folders to copy, and the digest of their content."""
 
     folders: tuple[PurePosixPath, ...]
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """A file or folder that images are made of, relative to the checkout, and its digest."""
+
+    path: PurePosixPath
     digest: str
 
 
@@ -113,6 +121,56 @@ class AppPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WheelsPlan:
+    """The locked Python packages for the Python of one base image, kept as an image themselves.
+
+    ``pip`` is the interpreter whose pip fetches them, on the machine that builds.
+    """
+
+    reference: str
+    base_image: str
+    requirements: PurePosixPath
+    pip: PurePosixPath
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePlan:
+    """One image to build. Paths are relative to the checkout, so that the state holds no path of
+    this machine; ``reference`` is name and tag, and the tag names the content.
+    """
+
+    name: str
+    reference: str
+    context: PurePosixPath
+    arguments: tuple[tuple[str, str], ...]
+    platform: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagesPlan:
+    """The images of one host in build order: each may start from the ones before it."""
+
+    host: str
+    daemon: str
+    wheels: WheelsPlan
+    images: tuple[ImagePlan, ...]
+
+    def reference(self, name: str) -> str:
+        """Name and tag of one image."""
+        return next(image.reference for image in self.images if image.name == name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerPlan:
+    """A service run from an image. ``user`` is ``uid:gid`` of whoever runs the Nomad agent: the
+    files Nomad writes for the task belong to that user.
+    """
+
+    image: str
+    user: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorkerPlan:
     """What one host needs before it can serve experts."""
 
@@ -138,12 +196,12 @@ class ExpertPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayPlan:
-    """The endpoint: its settings document and where its code lies."""
+    """The endpoint: its settings document and what runs: code laid out on the host, or an image."""
 
     host: str
     job: str
     settings: GatewaySettings
-    app: AppPlan
+    app: AppPlan | ContainerPlan
 
     @property
     def url(self) -> str:
@@ -153,22 +211,25 @@ class GatewayPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class HostPlan:
-    """One machine and what it must offer before anything changes. Disk in MiB."""
+    """One machine and what it must offer before anything changes: memory, ports, disk in MiB, and
+    a Docker daemon where containers will run.
+    """
 
     name: str
     data_dir: PurePosixPath
     hardware: HardwareFacts
     ports: tuple[int, ...]
     disk_mib: int
+    containers: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """Everything the program will make, decided before anything is made."""
 
-    driver: Driver
     hosts: tuple[HostPlan, ...]
     nomad: NomadPlan
     workers: tuple[WorkerPlan, ...]
     experts: tuple[ExpertPlan, ...]
+    images: tuple[ImagesPlan, ...]
     gateway: GatewayPlan

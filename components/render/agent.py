@@ -4,7 +4,9 @@ import json
 from typing import Any, Final
 
 from components.model.host import Role
+from components.plan.images import DOCKER_DAEMON
 from components.plan.spec import NomadPlan
+from components.render.nomad import CONTAINER_CAPABILITIES
 from components.render.script import Script
 
 # Cloud fingerprints only cost time in a home network, and one of them makes the start fail.
@@ -35,11 +37,16 @@ def agent_config(plan: NomadPlan) -> dict[str, Any]:
         "plugin": {
             # Nested blocks are lists here, or Nomad's parser takes them for unknown keys.
             "raw_exec": [{"config": [{"enabled": True}]}],
-            # Locally built images cannot be pulled again.
             "docker": [
                 {
                     "config": [
-                        {"gc": [{"image": False, "dangling_containers": [{"enabled": False}]}]}
+                        {
+                            # Locally built images cannot be pulled again.
+                            "gc": [{"image": False, "dangling_containers": [{"enabled": False}]}],
+                            "volumes": [{"enabled": False}],
+                            "allow_privileged": False,
+                            "allow_caps": list(CONTAINER_CAPABILITIES),
+                        }
                     ]
                 }
             ],
@@ -134,6 +141,19 @@ _TASKS: Final = """
 grep -lz -- "^NOMAD_ALLOC_DIR=$dir/data/" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3 || true
 """
 
+# A containerised task's environment names no directory of the host, but its container mounts them.
+# Nomad gives every one of its containers this label.
+_CONTAINERS: Final = """
+command -v docker >/dev/null || return 0
+local id mounts
+for id in $(timeout 20 docker -H "$daemon" ps -aq --filter label=com.hashicorp.nomad.alloc_id 2>/dev/null || true); do
+  mounts=$(docker -H "$daemon" inspect -f '{{range .Mounts}}{{println .Source}}{{end}}' "$id" 2>/dev/null || true)
+  if grep -qF -- "$dir/data/" <<<"$mounts"; then
+    echo "$id"
+  fi
+done
+"""
+
 _REMOVE: Final = """
 for _ in $(seq 80); do
   [ -z "$(tasks)" ] && break
@@ -145,6 +165,7 @@ for _ in $(seq 20); do
   sleep 0.25
 done
 for pid in $(tasks); do kill -KILL "$pid" 2>/dev/null || true; done
+for id in $(containers); do docker -H "$daemon" rm -f "$id" >/dev/null 2>&1 || true; done
 if alive; then
   stop_agent
 fi
@@ -170,6 +191,7 @@ def agent_script(plan: NomadPlan) -> Script:
             "nomad": str(plan.binary),
             "address": plan.address,
             "config": agent_config_text(plan),
+            "daemon": DOCKER_DAEMON,
         },
         functions={
             "alive": _ALIVE,
@@ -181,6 +203,7 @@ def agent_script(plan: NomadPlan) -> Script:
             "stop_agent": _STOP_AGENT,
             "ensure": _ENSURE,
             "tasks": _TASKS,
+            "containers": _CONTAINERS,
             "remove": _REMOVE,
         },
     )

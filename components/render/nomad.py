@@ -10,6 +10,8 @@ from typing import Any, Final
 from components import naming
 
 SECOND: Final = 1_000_000_000  # durations are integer nanoseconds
+# A port below 1024 may be asked for; a task needs no other privilege.
+CONTAINER_CAPABILITIES: Final = ("net_bind_service",)
 _DELIMITERS: Final = ("[[[", "]]]")  # for documents that are no templates, so braces stay braces
 
 
@@ -32,14 +34,30 @@ class Check:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Process:
+    """A task that is a plain process of the host."""
+
+    command: str
+    args: Sequence[str]
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """A task in a container; ``args`` go to the image's entrypoint, ``user`` is ``uid:gid``."""
+
+    image: str
+    args: Sequence[str]
+    user: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Service:
     """One service with one port and one task. Memory in MiB, CPU in MHz."""
 
     job: str
     host: str
-    command: str
-    args: Sequence[str]
-    environment: Mapping[str, str]
+    runs: Process | Container
     files: Sequence[File]
     check: Check
     memory_mib: int
@@ -57,9 +75,7 @@ def job_document(service: Service) -> dict[str, Any]:
         port["Value"] = service.port
     task = {
         "Name": service.job,
-        "Driver": "raw_exec",
-        "Config": {"command": service.command, "args": list(service.args)},
-        "Env": dict(service.environment),
+        **_driver(service.runs),
         "Templates": [_template(file) for file in service.files],
         "Identity": {"Env": True},
         "Resources": {"CPU": service.cpu_mhz, "MemoryMB": service.memory_mib},
@@ -115,6 +131,34 @@ def job_document(service: Service) -> dict[str, Any]:
 def job_text(service: Service) -> str:
     """The job as the provider takes it; indented, so that a preview's diff is readable."""
     return json.dumps({"Job": job_document(service)}, indent=1, sort_keys=True)
+
+
+def _driver(runs: Process | Container) -> dict[str, Any]:
+    """Which driver runs the task, and its own part of the task."""
+    match runs:
+        case Process():
+            return {
+                "Driver": "raw_exec",
+                "Config": {"command": runs.command, "args": list(runs.args)},
+                "Env": dict(runs.environment),
+            }
+        case Container():
+            return {
+                "Driver": "docker",
+                "User": runs.user,
+                "Config": {
+                    "image": runs.image,
+                    "args": list(runs.args),
+                    # Images are built on the host, so there is nothing newer to pull.
+                    "force_pull": False,
+                    # The network of the group: agent and experts are found where processes find them.
+                    "network_mode": "host",
+                    "readonly_rootfs": True,
+                    "cap_drop": ["all"],
+                    "cap_add": list(CONTAINER_CAPABILITIES),
+                    "security_opt": ["no-new-privileges"],
+                },
+            }
 
 
 def _template(file: File) -> dict[str, Any]:

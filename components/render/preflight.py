@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from components.plan.images import DOCKER_DAEMON
 from components.plan.spec import HostPlan
 from components.render.script import Script, quoted
 
@@ -22,6 +23,15 @@ local total; total=$(( $(awk '/^MemTotal/ {print $2}' /proc/meminfo) / 1024 ))
 [ "$total" -ge $(( memory_mib * 85 / 100 )) ] || problem "memory-mib says $memory_mib, the machine has $total" \\
   "correct hardware.memory-mib of host $host"
 
+if [ -n "$containers" ]; then
+  local answer
+  if ! command -v docker >/dev/null; then
+    problem "apps.driver is docker, but there is no docker command" "install Docker, or run the services without containers: hearth up --run-local"
+  elif ! answer=$(timeout 20 docker -H "$daemon" version --format '{{.Server.Version}}' 2>&1); then
+    problem "Docker does not answer: $(tail -n 1 <<<"$answer")" "start Docker, or run the services without containers: hearth up --run-local"
+  fi
+fi
+
 local port owner
 for port in "${ports[@]}"; do
   (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || continue
@@ -32,18 +42,30 @@ done
 [ "$problems" = 0 ] || exit 3
 """
 
+# A containerised task of ours: its container mounts our directories and was given the port.
+_OUR_CONTAINER: Final = """
+command -v docker >/dev/null || return 1
+local ids found
+ids=$(timeout 20 docker -H "$daemon" ps -q --filter label=com.hashicorp.nomad.alloc_id 2>/dev/null) || return 1
+[ -n "$ids" ] || return 1
+found=$(docker -H "$daemon" inspect -f '{{range .Mounts}}{{.Source}} {{end}}{{json .Config.Env}}' $ids 2>/dev/null) || true
+found=$(grep -F -- "$data_dir/nomad/" <<<"$found" || true)
+grep -q "\\"NOMAD_PORT_[a-z]*=$1\\"" <<<"$found"
+"""
+
 # A port is ours when the agent of this data directory is alive and a process of its tree, found by
 # its configuration or its allocation directory, listens there.
 _OURS: Final = """
 local inode pid
 inode=$(awk -v hex="$(printf ':%04X' "$1")" '$4 == "0A" && index($2, hex) == length($2) - 4 {print $10}' /proc/net/tcp /proc/net/tcp6 2>/dev/null)
 for pid in $( { grep -lz -- "^NOMAD_ALLOC_DIR=$data_dir/nomad/" /proc/[0-9]*/environ 2>/dev/null || true; grep -lF -- "$data_dir/nomad/agent.json" /proc/[0-9]*/cmdline 2>/dev/null || true; } | cut -d/ -f3); do
-  local one
+  local one open; open=$(ls -l "/proc/$pid/fd" 2>/dev/null || true)
   for one in $inode; do
-    ls -l "/proc/$pid/fd" 2>/dev/null | grep -qF "socket:[$one]" && return 0
+    # No pipe: grep leaves at the first match, and a long listing would then end in a broken pipe.
+    grep -qF "socket:[$one]" <<<"$open" && return 0
   done
 done
-return 1
+our_container "$1"
 """
 
 
@@ -56,6 +78,12 @@ def preflight_script(plan: HostPlan) -> Script:
             "data_dir": str(plan.data_dir),
             "disk_mib": str(plan.disk_mib),
             "memory_mib": str(plan.hardware.memory_mib),
+            "daemon": DOCKER_DAEMON,
+            "containers": "yes" if plan.containers else "",
         },
-        functions={"ours": _OURS, "check": f"local ports=({ports})\n{_CHECK}"},
+        functions={
+            "our_container": _OUR_CONTAINER,
+            "ours": _OURS,
+            "check": f"local ports=({ports})\n{_CHECK}",
+        },
     )

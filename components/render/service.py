@@ -1,8 +1,10 @@
 """The jobs of Hearth's own services: which program, which files, which port."""
 
+from collections.abc import Sequence
+
 from components import naming
-from components.plan.spec import ExpertPlan, GatewayPlan
-from components.render.nomad import Check, File, Service
+from components.plan.spec import AppPlan, ContainerPlan, ExpertPlan, GatewayPlan
+from components.render.nomad import Check, Container, File, Process, Service
 from contract import services
 
 UPSTREAM_KEY = "upstream_key"
@@ -16,12 +18,23 @@ def _variable(job: str, item: str) -> str:
     return f'{{{{ with nomadVar "{naming.job_variable(job)}" }}}}{{{{ .{item} }}}}{{{{ end }}}}'
 
 
-def _environment(directory: object) -> dict[str, str]:
-    return {
-        "PYTHONPATH": str(directory),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
+def _process(app: AppPlan, module: str, args: Sequence[str]) -> Process:
+    return Process(
+        command=str(app.python),
+        args=["-m", module, *args],
+        environment={
+            "PYTHONPATH": str(app.directory),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONUNBUFFERED": "1",
+        },
+    )
+
+
+def _runs(app: AppPlan | ContainerPlan, module: str, args: Sequence[str]) -> Process | Container:
+    """The same program, options and files either way: an image's entrypoint is the module."""
+    if isinstance(app, ContainerPlan):
+        return Container(image=app.image, args=args, user=app.user)
+    return _process(app, module, args)
 
 
 def expert_service(plan: ExpertPlan) -> Service:
@@ -30,15 +43,16 @@ def expert_service(plan: ExpertPlan) -> Service:
     return Service(
         job=plan.job,
         host=plan.host,
-        command=str(plan.app.python),
-        args=[
-            *("-m", "expert_runner"),
-            *("--settings", "${NOMAD_TASK_DIR}/settings.json"),
-            *("--api-key-file", "${NOMAD_SECRETS_DIR}/api-key"),
-            *("--host", "${NOMAD_IP_http}"),
-            *("--port", "${NOMAD_PORT_http}"),
-        ],
-        environment=_environment(plan.app.directory),
+        runs=_process(
+            plan.app,
+            "expert_runner",
+            [
+                *("--settings", "${NOMAD_TASK_DIR}/settings.json"),
+                *("--api-key-file", "${NOMAD_SECRETS_DIR}/api-key"),
+                *("--host", "${NOMAD_IP_http}"),
+                *("--port", "${NOMAD_PORT_http}"),
+            ],
+        ),
         files=[
             File(path="local/settings.json", text=settings.model_dump_json(indent=1)),
             File(path="secrets/api-key", text=_variable(plan.job, UPSTREAM_KEY), templated=True),
@@ -56,13 +70,14 @@ def gateway_service(plan: GatewayPlan) -> Service:
     return Service(
         job=plan.job,
         host=plan.host,
-        command=str(plan.app.python),
-        args=[
-            *("-m", "gateway"),
-            *("--settings", "${NOMAD_TASK_DIR}/settings.json"),
-            *("--secrets", "${NOMAD_SECRETS_DIR}/gateway.json"),
-        ],
-        environment=_environment(plan.app.directory),
+        runs=_runs(
+            plan.app,
+            "gateway",
+            [
+                *("--settings", "${NOMAD_TASK_DIR}/settings.json"),
+                *("--secrets", "${NOMAD_SECRETS_DIR}/gateway.json"),
+            ],
+        ),
         files=[
             File(path="local/settings.json", text=plan.settings.model_dump_json(indent=1)),
             File(

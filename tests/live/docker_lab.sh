@@ -7,7 +7,8 @@ set -euo pipefail
 
 image=${HEARTH_TEST_BASE_IMAGE:-hearth-test-base:1}
 suite=${HEARTH_TEST_SUITE:-bookworm}
-mirror=${HEARTH_TEST_MIRROR:-http://deb.debian.org/debian}
+# Debian's own default unless another is named.
+mirror=${HEARTH_TEST_MIRROR:-}
 log=${TMPDIR:-/tmp}/hearth-dockerd.log
 
 say() { printf 'docker lab: %s\n' "$*"; }
@@ -41,7 +42,7 @@ if ! docker image inspect "$image" >/dev/null 2>&1; then
   work=$(mktemp -d "${TMPDIR:-/tmp}/hearth-base.XXXXXX")
   trap 'rm -rf "$work"' EXIT
   debootstrap --variant=minbase --include=python3,python3-pip,ca-certificates \
-    "$suite" "$work/root" "$mirror" >"$work/log" 2>&1 || { tail -n 20 "$work/log"; exit 1; }
+    "$suite" "$work/root" ${mirror:+"$mirror"} >"$work/log" 2>&1 || { tail -n 20 "$work/log"; exit 1; }
   rm -rf "$work"/root/var/cache/apt/* "$work"/root/var/lib/apt/lists/* "$work"/root/usr/share/doc/*
   tar -C "$work/root" -c . | docker import --change 'CMD ["python3"]' - "$image" >/dev/null
 fi

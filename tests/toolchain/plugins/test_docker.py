@@ -11,7 +11,7 @@ import pytest
 from toolchain.plugins.command.process import Processes
 from toolchain.plugins.docker import context
 from toolchain.plugins.docker.cli import Docker
-from toolchain.plugins.docker.image import Image, repository_of
+from toolchain.plugins.docker.image import Image, repository_of, same_repository
 from toolchain.plugins.errors import PluginError
 from toolchain.plugins.values import UNKNOWN, reveal, secret
 
@@ -23,6 +23,7 @@ env | grep -E '^(DOCKER_|TOKEN=)' | sort >> "$CALLS.env"
 case "$1" in
   version) test -e "$CALLS.down" && { echo "Cannot connect to the Docker daemon" >&2; exit 1; }; echo 20.10 ;;
   buildx) test -e "$CALLS.buildx" || exit 1 ;;
+  info) echo https://index.hub.example/v1/ ;;
   build) echo "Step 1/1"; echo sha256:feed > "$3" ;;
   image) echo '["other.example/x@sha256:11","reg.example:5000/team/app@sha256:22"]' ;;
 esac
@@ -257,13 +258,29 @@ def test_the_settings_lead_to_the_daemon(calls: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "repository"),
     [
-        ("app", "docker.io/library/app"),
-        ("team/app:1", "docker.io/team/app"),
-        ("docker.io/app", "docker.io/library/app"),
+        ("app", "app"),
+        ("team/app:1", "team/app"),
         ("reg:5000/app@sha256:0", "reg:5000/app"),
+        ("reg:5000/app", "reg:5000/app"),
         ("localhost/app:x", "localhost/app"),
-        ("index.docker.io/team/app", "docker.io/team/app"),
     ],
 )
-def test_a_repository_has_one_full_name(name: str, repository: str) -> None:
+def test_a_repository_is_the_name_without_tag_and_digest(name: str, repository: str) -> None:
     assert repository_of(name) == repository
+
+
+def test_the_daemons_short_name_of_a_default_registry_is_the_same_repository() -> None:
+    assert same_repository("hub.example/team/app:1", "team/app@sha256:11")
+    assert not same_repository("hub.example/team/app:1", "other/app@sha256:11")
+    assert not same_repository("team/app:1", "reg.example/team/app@sha256:11")
+
+
+@pytest.mark.parametrize("server", ["", "hub.example", "index.hub.example"])
+def test_a_login_to_the_default_registry_is_filed_where_the_daemon_looks(
+    image: Image, app: Path, calls: Path, log: Any, server: str
+) -> None:
+    registry = {"server": server, "username": "me", "password": secret("pass!")}
+    full = inputs(image, app, registry=registry, skipPush=True)
+    image.create("i", full, preview=False, timeout_s=0, log=log)
+    used = json.loads(Path(f"{calls}.config").read_text())
+    assert list(used["auths"]) == ["https://index.hub.example/v1/"]

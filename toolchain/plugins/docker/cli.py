@@ -23,8 +23,6 @@ from toolchain.plugins.values import Properties
 _DOCKER: Final = "docker"
 _TRUE: Final = ("true", True)
 _MATERIALS: Final = {"caMaterial": "ca.pem", "certMaterial": "cert.pem", "keyMaterial": "key.pem"}
-_HUB: Final = "https://index.docker.io/v1/"
-_HUB_NAMES: Final = ("", "docker.io", "index.docker.io", "registry-1.docker.io")
 
 
 @dataclass(frozen=True)
@@ -81,6 +79,13 @@ class Docker:
             return False
         return True
 
+    def _server(self, login: Login) -> str:
+        """What credentials are filed under; of its default registry only the daemon knows it."""
+        default = self.run("info", "--format", "{{.IndexServerAddress}}").stdout.strip()
+        host = default.partition("://")[2].partition("/")[0]
+        mine = not login.server or host == login.server or host.endswith(f".{login.server}")
+        return default if mine else login.server
+
     @contextmanager
     def _place(self, login: Login | None) -> Iterator[tuple[Sequence[str], Mapping[str, str]]]:
         """Options and environment that lead to the daemon; files live as long as the command."""
@@ -89,7 +94,8 @@ class Docker:
         text = {key: str(value) for key, value in self._settings.items() if value}
         with tempfile.TemporaryDirectory(prefix="docker-") as folder:
             if login is not None:
-                options += ["--config", _configured(Path(folder) / "config", login)]
+                server = self._server(login)
+                options += ["--config", _configured(Path(folder) / "config", login, server)]
             if "context" in text:
                 # A host in the environment would win over the context that was asked for.
                 options += ["--context", text["context"]]
@@ -104,7 +110,7 @@ class Docker:
             yield options, more
 
 
-def _configured(folder: Path, login: Login) -> str:
+def _configured(folder: Path, login: Login, server: str) -> str:
     """A copy of the user's configuration folder with one login more; theirs is left alone."""
     own = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     folder.mkdir(mode=0o700)
@@ -117,7 +123,6 @@ def _configured(folder: Path, login: Login) -> str:
             document = json.loads((own / "config.json").read_text())
         except (OSError, ValueError):
             document = {}
-    server = _HUB if login.server in _HUB_NAMES else login.server
     pair = base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
     document["auths"] = {**(document.get("auths") or {}), server: {"auth": pair}}
     # A credential store would be asked instead of this file, and could not know the login.

@@ -33,7 +33,6 @@ _BUILD: Final = frozenset(
 )
 _BUILDERS: Final = ("BuilderBuildKit", "BuilderV1")
 _INPUTS: Final = "__inputs"
-_HUB: Final = "docker.io"
 # A new password says nothing about the image.
 _CREDENTIALS: Final = ("registry.username", "registry.password")
 
@@ -158,24 +157,22 @@ class Image(Resource):
         self._docker.run("push", name, log=log, login=_login(plain))
         answer = self._docker.run("image", "inspect", "--format", "{{json .RepoDigests}}", name)
         digests: list[str] = json.loads(answer.stdout) or []
-        repository = repository_of(name)
         for digest in digests:
-            if repository_of(digest.partition("@")[0]) == repository:
+            if same_repository(name, digest):
                 return digest
         raise PluginError(f"{name} was pushed, but the daemon knows no digest for it: {digests}")
 
 
 def repository_of(name: str) -> str:
-    """An image name in full, without tag or digest."""
-    bare = name.partition("@")[0]
-    head, slash, tail = bare.rpartition("/")
-    bare = f"{head}{slash}{tail.partition(':')[0]}"
-    host, _, path = bare.partition("/")
-    if not path or not ("." in host or ":" in host or host == "localhost"):
-        host, path = _HUB, bare
-    if host in (_HUB, f"index.{_HUB}"):
-        return f"{_HUB}/{path}" if "/" in path else f"{_HUB}/library/{path}"
-    return f"{host}/{path}"
+    """An image name without tag or digest."""
+    head, slash, tail = name.partition("@")[0].rpartition("/")
+    return f"{head}{slash}{tail.partition(':')[0]}"
+
+
+def same_repository(written: str, shown: str) -> bool:
+    """Whether two names mean one repository; the daemon leaves its default registry out."""
+    mine, theirs = repository_of(written), repository_of(shown)
+    return mine == theirs or mine.endswith(f"/{theirs}")
 
 
 def _arguments(plain: Properties) -> list[str]:
