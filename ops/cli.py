@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 
 from ops import doctor
 from ops.checkout import find_checkout
+from ops.engine import selected_stack
 from ops.errors import INTERRUPTED, PIPE_CLOSED, OpsError, Unreachable
 from ops.lock import exclusive
 from ops.nomad_api import NomadApi
@@ -26,10 +27,22 @@ app = typer.Typer(
 )
 
 StackName = Annotated[
-    str, typer.Option("--stack", "-s", envvar="HEARTH_STACK", help="Which Pulumi.<stack>.yaml.")
+    str | None,
+    typer.Option(
+        "--stack",
+        "-s",
+        envvar="HEARTH_STACK",
+        help="Which Pulumi.<stack>.yaml; default: the one `pulumi stack select` chose, or dev.",
+    ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+_FIRST_STACK = "dev"
 _QUESTION = "Say hello in one sentence."
+
+
+def _target(stack: str | None) -> Stack:
+    checkout = find_checkout()
+    return Stack(checkout, stack or selected_stack(checkout) or _FIRST_STACK)
 
 
 def _screen() -> Screen:
@@ -38,7 +51,7 @@ def _screen() -> Screen:
 
 @app.command()
 def up(
-    stack: StackName = "dev",
+    stack: StackName = None,
     yes: Yes = False,
     first_run: Annotated[
         bool, typer.Option("--first-run", help="Apply without asking and end with an answer.")
@@ -48,7 +61,7 @@ def up(
     ] = False,
 ) -> None:
     """Look, preview, apply: brings the stack to what its YAML says, also after a reboot."""
-    screen, target = _screen(), Stack(find_checkout(), stack)
+    screen, target = _screen(), _target(stack)
     started = time.monotonic()
     with exclusive(target.checkout.home / "hearth.lock"):
         target.prepare()
@@ -69,32 +82,32 @@ def up(
 
 
 @app.command()
-def preview(stack: StackName = "dev") -> None:
+def preview(stack: StackName = None) -> None:
     """Show what `up` would change. Changes nothing."""
-    screen, target = _screen(), Stack(find_checkout(), stack)
+    screen, target = _screen(), _target(stack)
     target.prepare()
     screen.changes(target.preview())
 
 
 @app.command()
-def down(stack: StackName = "dev", yes: Yes = False) -> None:
+def down(stack: StackName = None, yes: Yes = False) -> None:
     """Stop everything the stack runs on its machines; models and builds stay for the next time."""
-    screen, target = _screen(), Stack(find_checkout(), stack)
+    screen, target = _screen(), _target(stack)
     if not yes:
-        typer.confirm(f"stop and remove everything of stack {stack}?", abort=True)
+        typer.confirm(f"stop and remove everything of stack {target.name}?", abort=True)
     with exclusive(target.checkout.home / "hearth.lock"):
         target.prepare()
         # Jobs can only be taken off a cluster that answers.
         if unreachable := target.cluster_findings():
             target.repair(unreachable)
         target.engine.destroy()
-    screen.say(f"stack {stack} is down")
+    screen.say(f"stack {target.name} is down")
 
 
 @app.command()
-def heal(stack: StackName = "dev") -> None:
+def heal(stack: StackName = None) -> None:
     """Bring back what died: agent, jobs, files. Keys and state stay."""
-    screen, target = _screen(), Stack(find_checkout(), stack)
+    screen, target = _screen(), _target(stack)
     with exclusive(target.checkout.home / "hearth.lock"):
         target.prepare()
         target.outputs()
@@ -110,9 +123,9 @@ def heal(stack: StackName = "dev") -> None:
 
 
 @app.command()
-def status(stack: StackName = "dev") -> None:
+def status(stack: StackName = None) -> None:
     """Experts, the model each serves, and what is wrong."""
-    screen, target = _screen(), Stack(find_checkout(), stack)
+    screen, target = _screen(), _target(stack)
     outputs = target.outputs()
     screen.say(f"gateway  {outputs['gateway-url']}")
     screen.say(f"nomad    {outputs['nomad-address']}")
@@ -125,9 +138,9 @@ def status(stack: StackName = "dev") -> None:
 
 
 @app.command()
-def env(stack: StackName = "dev") -> None:
+def env(stack: StackName = None) -> None:
     """Print exports for a shell: eval "$(hearth env)"."""
-    target = Stack(find_checkout(), stack)
+    target = _target(stack)
     outputs = target.outputs()
     variables = {
         "OPENAI_BASE_URL": outputs["gateway-url"],
@@ -143,10 +156,10 @@ def env(stack: StackName = "dev") -> None:
 def chat(
     message: Annotated[list[str] | None, typer.Argument(help="Default: read lines.")] = None,
     model: Annotated[str, typer.Option("--model", "-m", help="Expert or alias.")] = "auto",
-    stack: StackName = "dev",
+    stack: StackName = None,
 ) -> None:
     """Ask the endpoint something."""
-    screen, endpoint = _screen(), Stack(find_checkout(), stack).endpoint()
+    screen, endpoint = _screen(), _target(stack).endpoint()
     try:
         questions = [" ".join(message)] if message else (line.strip() for line in sys.stdin)
         for question in questions:
@@ -161,10 +174,10 @@ def chat(
 def logs(
     service: Annotated[str, typer.Argument(help="gateway, or the name of an expert.")] = "gateway",
     kib: Annotated[int, typer.Option("--kib", min=1, help="How much of the end.")] = 16,
-    stack: StackName = "dev",
+    stack: StackName = None,
 ) -> None:
     """Print the end of a service's log."""
-    screen, target = _screen(), Stack(find_checkout(), stack)
+    screen, target = _screen(), _target(stack)
     outputs = target.outputs()
     job = f"expert-{service}" if service in outputs["experts"] else service
     nomad = NomadApi(outputs["nomad-address"], outputs["nomad-token"])
@@ -185,7 +198,7 @@ def doctor_command(
     write: Annotated[
         bool, typer.Option("--write", help="Print the hardware stanza of this machine.")
     ] = False,
-    stack: StackName = "dev",
+    stack: StackName = None,
 ) -> None:
     """Check toolchain, stack file and this machine. Changes nothing."""
     screen = _screen()
@@ -193,7 +206,7 @@ def doctor_command(
         screen.say(doctor.hardware_stanza())
         return
     problems = 0
-    for examination in doctor.examine(Stack(find_checkout(), stack)):
+    for examination in doctor.examine(_target(stack)):
         screen.say(f"{'ok  ' if examination.ok else 'FAIL'}  {examination.subject}")
         if not examination.ok:
             problems += 1

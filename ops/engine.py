@@ -172,6 +172,14 @@ class Engine:
             raise PulumiFailed(f"the update failed; the reasons stand above and in {log}", code)
 
 
+def selected_stack(checkout: Checkout) -> str | None:
+    """The stack that plain ``pulumi`` commands speak of, or None when none is selected yet."""
+    if not checkout.passphrase_file.exists():
+        return None
+    done = Engine(checkout, "")._run("stack", "--show-name")
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
 def _copy_lines(child: "subprocess.Popen[str]", log: Path) -> None:
     """The child's lines to the screen and the log; its dots of progress to neither."""
     assert child.stdout is not None
