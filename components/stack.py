@@ -123,8 +123,7 @@ def cache_dir() -> Path:
 
 
 def _machine(config: ClusterConfig, host: str) -> machine.Machine:
-    if config.hosts[host].connection.kind == "local":
+    connection = config.hosts[host].connection
+    if connection.kind == "local":
         return machine.LocalMachine()
-    return machine.SshMachine(
-        config.hosts[host], pulumi.Config("hearth").get_secret("ssh-private-key")
-    )
+    return machine.SshMachine(connection, pulumi.Config("hearth").get_secret("ssh-private-key"))
