@@ -1,7 +1,7 @@
 # Every target works in a fresh clone: .venv is made on first use.
 PY := .venv/bin/python
 
-.PHONY: help setup test test-fast test-live lint format schema bench clean
+.PHONY: help setup build test test-fast test-live lint format schema bench clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,13 +14,16 @@ help: ## Show this help
 setup: .venv/dev.stamp ## Make the virtual environment with everything the tests need
 	$(PY) -m toolchain
 
-test: setup ## Run all tiers: pure, mocks, services, live
+build: setup
+	PYTHONPATH=.:images/base:images/llama $(PY) tests/live/build.py
+
+test: build ## Run all tiers: pure, mocks, services, live
 	$(PY) -m pytest
 
 test-fast: .venv/dev.stamp ## Run what needs no engine, no Nomad and no model (seconds)
 	$(PY) -m pytest -q -n 2 -m "not live and not service" --ignore=tests/live
 
-test-live: setup ## Run only the tests against the real engine, Nomad, llama-server
+test-live: build ## Run only the tests against the real engine, Nomad, llama-server
 	$(PY) -m pytest -m live
 
 lint: .venv/dev.stamp ## Check style, types and shell

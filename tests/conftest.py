@@ -1,9 +1,12 @@
 """The tiers: what each test needs decides how long a developer waits for it."""
 
+import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from components.stack import cache_dir
 
 TESTS = Path(__file__).parent
 # Real sockets and child processes: seconds, where the rest takes milliseconds.
@@ -24,6 +27,13 @@ SERVICE = (
     "toolchain/plugins/test_remote",
 )
 MOCKS = ("stacks/",)
+
+
+# The llama-server that the product built last, unless another one is named. Done at import, because
+# the conftest files of subfolders read it at theirs.
+_BUILDS = sorted(cache_dir().glob("llama.cpp/*/*/bin/llama-server"), key=os.path.getmtime)
+if _BUILDS:
+    os.environ.setdefault("HEARTH_LLAMA_SERVER", str(_BUILDS[-1]))
 
 
 @pytest.fixture(scope="session")

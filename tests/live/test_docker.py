@@ -71,7 +71,7 @@ def contained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     if reason := missing():
         pytest.skip(reason)
     # Below the ports the kernel gives to outgoing connections, or one of those may hold ours.
-    ports = Ports(nomad=17646, gateway=17700, dynamic=(17800, 17999))
+    ports = Ports(nomad=17546, gateway=18300, dynamic=(28000, 28500))
     require_free(ports.nomad, ports.nomad + 1, ports.nomad + 2, ports.gateway)
     sandbox = Sandbox(root=tmp_path_factory.mktemp("hearth") / "c", ports=ports)
     sandbox.make()
