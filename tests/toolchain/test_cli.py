@@ -2,7 +2,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,12 +86,20 @@ def test_a_failure_is_a_message_with_reasons_and_a_fix_not_a_traceback(display: 
     ]
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A process started in the background of a script ignores interrupts; this one must not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(
     ("number", "code", "word"),
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
 )
 def test_a_signal_ends_the_work_with_one_line(
-    number: signal.Signals, code: int, word: str, display: Any
+    number: signal.Signals, code: int, word: str, display: Any, interruptible: None
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)
     work = FakeWork("build it", failing=lambda: os.kill(os.getpid(), number))
