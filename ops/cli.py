@@ -129,7 +129,7 @@ def status(stack: StackName = None) -> None:
     outputs = target.outputs()
     screen.say(f"gateway  {outputs['gateway-url']}")
     screen.say(f"nomad    {outputs['nomad-address']}")
-    endpoint = target.endpoint()
+    endpoint = target.endpoint(outputs)
     try:
         screen.experts(endpoint.models())
     finally:
@@ -159,7 +159,8 @@ def chat(
     stack: StackName = None,
 ) -> None:
     """Ask the endpoint something."""
-    screen, endpoint = _screen(), _target(stack).endpoint()
+    screen, target = _screen(), _target(stack)
+    endpoint = target.endpoint(target.outputs())
     try:
         questions = [" ".join(message)] if message else (line.strip() for line in sys.stdin)
         for question in questions:
@@ -229,7 +230,7 @@ def _repair(screen: Screen, target: Stack) -> bool:
 def _report(screen: Screen, target: Stack) -> None:
     """Where the endpoint is, and what is not as wished."""
     outputs = target.outputs()
-    endpoint = target.endpoint()
+    endpoint = target.endpoint(outputs)
     try:
         missing = endpoint.wait_until_serving(outputs["experts"], SERVING_TIMEOUT_S)
         screen.experts(endpoint.models())
@@ -243,7 +244,7 @@ def _report(screen: Screen, target: Stack) -> None:
 
 def _first_answer(screen: Screen, target: Stack) -> None:
     outputs = target.outputs()
-    endpoint = target.endpoint()
+    endpoint = target.endpoint(outputs)
     try:
         answer = endpoint.chat(outputs["experts"][0], _QUESTION)
     finally:

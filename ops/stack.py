@@ -87,9 +87,8 @@ class Stack:
             nomad.close()
         return [job for job in wanted if running.get(job) not in ("running", "pending")]
 
-    def endpoint(self) -> Endpoint:
-        """The gateway of the stack."""
-        outputs = self.outputs()
+    def endpoint(self, outputs: dict[str, Any]) -> Endpoint:
+        """The gateway of the stack, from its outputs; asking for those starts the engine."""
         return Endpoint(outputs["gateway-url"], outputs["gateway-key"])
 
     def forget_unavailable(self) -> None:

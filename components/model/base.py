@@ -19,9 +19,6 @@ class Section(BaseModel):
         frozen=True,
         extra="forbid",
         alias_generator=to_kebab,
-        # Pydantic would turn 1 into "1" and "8" into 8; a stack file says what it means.
-        strict=False,
-        use_attribute_docstrings=False,
     )
 
 
