@@ -25,7 +25,6 @@ access = NomadAccess(
 )
 credentials = Credentials("credentials")
 upstream_key, provider = credentials.upstream_key, access.provider
-
 workers = {
     worker.host: Worker(worker.host, WorkerArgs(machine=machines[worker.host], plan=worker))
     for worker in plan.workers
@@ -46,6 +45,7 @@ gateway = Gateway(
         machine=machines[plan.gateway.host],
         plan=plan.gateway,
         key=credentials.client_key_record,
+        admin_key_digest=credentials.admin_key_digest,
         upstream_key=upstream_key,
         provider=provider,
     ),
@@ -54,6 +54,7 @@ gateway = Gateway(
 
 pulumi.export("gateway-url", gateway.url)
 pulumi.export("gateway-key", credentials.client_key)
+pulumi.export("gateway-admin-key", credentials.admin_key)
 pulumi.export("nomad-address", agent.address)
 pulumi.export("nomad-token", access.token)
 pulumi.export("experts", [expert.name for expert in plan.experts])

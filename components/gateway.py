@@ -19,13 +19,25 @@ from contract.gateway_settings import ApiKey, GatewaySecrets
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayArgs:
-    """The decided endpoint and its machine, the keys it accepts and the key it sends upstream."""
+    """The decided endpoint and its machine, the credentials it accepts and the key it sends
+    upstream.
+    """
 
     machine: Machine
     plan: GatewayPlan
     key: pulumi.Output[ApiKey]
+    admin_key_digest: pulumi.Output[str]
     upstream_key: pulumi.Output[str]
     provider: nomad.Provider
+
+
+def gateway_secrets(key: ApiKey, upstream_key: str, admin_key_digest: str) -> str:
+    """The secret document. The pepper is not in it: the gateway makes it beside its keys, so that
+    these outlive a stack that was taken down and brought up again.
+    """
+    return GatewaySecrets(
+        keys=[key], upstream_key=upstream_key, admin_key_sha256=admin_key_digest
+    ).model_dump_json()
 
 
 class Gateway(pulumi.ComponentResource):
@@ -37,8 +49,8 @@ class Gateway(pulumi.ComponentResource):
         self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("hearth:inference:Gateway", name, None, opts)
-        secrets = pulumi.Output.all(args.key, args.upstream_key).apply(
-            lambda both: GatewaySecrets(keys=[both[0]], upstream_key=both[1]).model_dump_json()
+        secrets = pulumi.Output.all(args.key, args.upstream_key, args.admin_key_digest).apply(
+            lambda made: gateway_secrets(*made)
         )
         code = (
             [

@@ -11,6 +11,7 @@ from contract import services
 
 TOKEN_PREFIX: Final = "hearth"
 GATEWAY_JOB: Final = "gateway"
+GATEWAY_VOLUME: Final = "gateway-data"
 NAMESPACE: Final = "default"
 
 # Nomad accepts more, but names also become DNS labels, file names and HTTP model ids.
@@ -35,6 +36,11 @@ def nomad_dir(data_dir: PurePosixPath) -> PurePosixPath:
 def models_dir(data_dir: PurePosixPath) -> PurePosixPath:
     """The one directory for model files of every kind on a host."""
     return data_dir / "models"
+
+
+def gateway_dir(data_dir: PurePosixPath) -> PurePosixPath:
+    """Where the gateway keeps its keys and what they used."""
+    return data_dir / "gateway"
 
 
 def app_dir(data_dir: PurePosixPath, app: str, digest: str) -> PurePosixPath:

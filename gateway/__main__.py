@@ -1,58 +1,64 @@
-"""``python -m gateway``: reads the two documents, serves, and ends well when told to stop."""
+"""``python -m gateway --settings FILE``: reads the documents, serves, and ends well when told to.
+
+With Hearth around it, infrastructure writes both files. On its own the settings file is all it
+needs; see docs/gateway.md.
+"""
 
 import argparse
 import logging
-import os
 import signal
 import sys
 import time
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import uvicorn
-from pydantic import ValidationError
 
-from contract.base import Document
 from contract.gateway_settings import GatewaySecrets, GatewaySettings
-from gateway.app import create_app
-from gateway.nomad_client import nomad_client
+from gateway.documents import UnusableDocument, read_document
+from gateway.errors import GatewayError
+from gateway.serving import create_worker, server_config, settle_memory
+from gateway.workers import serve_workers
 
-_DRAIN_S: Final = 25  # below Nomad's kill timeout, so that streams end and are not cut
-_KEEP_ALIVE_S: Final = 75  # longer than clients keep idle connections, so that they close first
 _USAGE_ERROR: Final = 2
-
-DocumentType = TypeVar("DocumentType", bound=Document)
-
-
-class UnusableDocument(Exception):
-    """A settings file is missing or wrong; the message names the file and the fields, no values."""
-
-
-def read_document(path: Path, kind: type[DocumentType]) -> DocumentType:
-    """A settings document from its file.
-
-    Raises:
-        UnusableDocument: it cannot be read or does not validate.
-    """
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise UnusableDocument(f"{path}: {error.strerror}") from error
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'document'}: {fault['msg']}"
-            for fault in error.errors(include_input=False, include_url=False)
-        )
-        # Not chained: the original text quotes the values, and one document is secret.
-        raise UnusableDocument(f"{path}: {faults}") from None
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serves until SIGTERM. Returns 0 after that, 2 on unusable settings."""
+    """Serves until SIGTERM; then returns 0. 1: it could not start; 2: unusable settings."""
     parser = argparse.ArgumentParser(prog="gateway", description=__doc__)
-    parser.add_argument("--settings", type=Path, required=True)
-    parser.add_argument("--secrets", type=Path, required=True)
+    parser.add_argument("--settings", type=Path, required=True, help="YAML or JSON file")
+    parser.add_argument("--secrets", type=Path, help="JSON file, readable by its owner only")
     options = parser.parse_args(arguments)
+    start_logging()
+    try:
+        settings = read_document(options.settings, GatewaySettings)
+        secrets = (
+            GatewaySecrets()
+            if options.secrets is None
+            else read_document(options.secrets, GatewaySecrets)
+        )
+    except UnusableDocument as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        return _USAGE_ERROR
+    # uvicorn raises a caught signal again after its orderly end; by then it has been obeyed.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    if settings.workers > 1:
+        return serve_workers(settings, options.settings, options.secrets)
+    try:
+        settle_memory()
+        server = uvicorn.Server(server_config(create_worker(settings, secrets), settings))
+        server.run()
+    except GatewayError as error:
+        print(f"gateway: {error.message}", file=sys.stderr)
+        return 1
+    except SystemExit:
+        return 1  # uvicorn could not start, and has said why
+    return 0 if server.started else 1
+
+
+def start_logging() -> None:
+    """Lines with UTC time on standard output, where Nomad keeps them."""
     logging.basicConfig(
         level=logging.INFO,
         stream=sys.stdout,
@@ -61,29 +67,6 @@ def main(arguments: list[str] | None = None) -> int:
     )
     logging.Formatter.converter = time.gmtime
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    try:
-        settings = read_document(options.settings, GatewaySettings)
-        secrets = read_document(options.secrets, GatewaySecrets)
-    except UnusableDocument as error:
-        print(f"gateway: {error}", file=sys.stderr)
-        return _USAGE_ERROR
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(settings, secrets, nomad=nomad_client(settings.nomad_address, os.environ)),
-            host=settings.host,
-            port=settings.port,
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            timeout_graceful_shutdown=_DRAIN_S,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-        )
-    )
-    # uvicorn raises a caught signal again after its orderly end; by then it has been obeyed.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    server.run()
-    return 0 if server.started else 1
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Puts the gateway together. Owns construction and lifetime; the rules live in other modules."""
+"""Puts one gateway process together. Owns construction and lifetime; the rules live elsewhere."""
 
 import asyncio
 import contextlib
 import logging
+import ssl
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import Final
+from collections.abc import AsyncIterator
+from typing import Any, Final
 
 import httpx
 from fastapi import FastAPI, Request
@@ -14,16 +15,27 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from contract.gateway_settings import GatewaySecrets, GatewaySettings
-from gateway.discovery import Discovery
-from gateway.errors import CALLER_FAULT, OWN_FAULT, GatewayError, error_body
-from gateway.keys import KeyRing
-from gateway.metrics import Metrics
-from gateway.relay import Relay
-from gateway.replicas import Fleet
-from gateway.request_log import RequestLog
-from gateway.routes import Api
+from gateway.access.access import Access
+from gateway.access.admin import Admin
+from gateway.api.models import Models
+from gateway.api.operations import Operations
+from gateway.api.tagging import Tagging
+from gateway.core import CORE, Core
+from gateway.errors import BadRequest, GatewayError, MethodNotAllowed
+from gateway.fleet.ask import Asker
+from gateway.fleet.discovery import Discovery
+from gateway.fleet.probe import Probe
+from gateway.fleet.replicas import Endpoint, Fleet
+from gateway.reply.dialects import error_body
+from gateway.request.endpoints import NAMES
+from gateway.routing.router import Router
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.request_log import RequestLog
+from gateway.wire.upstream import Pool
 
 _FIRST_LOOK_S: Final = 2.0
+_SWEEP_S: Final = 0.25
+_COOL_SWEEPS: Final = 20
 _JSON: Final = "application/json"
 
 _log = logging.getLogger("gateway")
@@ -33,98 +45,165 @@ def create_app(
     settings: GatewaySettings,
     secrets: GatewaySecrets,
     *,
-    nomad: httpx.AsyncClient,
-    upstream_transport: httpx.AsyncBaseTransport | None = None,
-    clock: Callable[[], float] = time.monotonic,
+    nomad: httpx.AsyncClient | None = None,
+    worker: int = 0,
 ) -> FastAPI:
-    """The gateway as an ASGI application. Its clients, ``nomad`` too, close when it shuts down."""
-    fleet, metrics = Fleet(), Metrics()
-    upstream = httpx.AsyncClient(
-        transport=upstream_transport or _direct_transport(),
-        headers={
-            "authorization": f"Bearer {secrets.upstream_key}",
-            "accept-encoding": "identity",
-            "user-agent": "hearth-gateway",
-        },
-        trust_env=False,
-    )
-    relay = Relay(
-        fleet=fleet,
-        client=upstream,
-        metrics=metrics,
-        timeout_s=settings.request_timeout_s,
-        clock=clock,
-    )
-    discovery = Discovery(settings, fleet, nomad=nomad, upstream=upstream)
+    """The gateway as an application for uvicorn with ``http=GatewayProtocol``, which takes the
+    experts' paths; everything else is answered here. ``nomad`` closes when it shuts down.
+    """
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with upstream, nomad:
-            await discovery.first_look(_FIRST_LOOK_S)
-            watching = asyncio.create_task(discovery.run())
-            watching.add_done_callback(_report_end)
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        async with contextlib.AsyncExitStack() as stack:
+            if nomad is not None:
+                await stack.enter_async_context(nomad)
+            core, discovery = await _assemble(settings, secrets, nomad, worker, stack)
+            for router in (
+                Operations(core, alive=lambda: discovery.running).router(),
+                Models(core, started_at=int(time.time())).router(),
+                Admin(
+                    core.access,
+                    models=[*settings.experts, *settings.aliases],
+                    endpoints=NAMES,
+                ).router(),
+            ):
+                app.include_router(router)
+            tasks = [
+                asyncio.create_task(discovery.run(), name="discovery"),
+                asyncio.create_task(core.access.run(), name="access"),
+                asyncio.create_task(_sweep(core), name="sweep"),
+            ]
+            for task in tasks:
+                task.add_done_callback(_report_end)
             try:
-                yield
+                yield {CORE: core}
             finally:
-                watching.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await watching
+                for connection in tuple(core.connections):
+                    connection.end()
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                core.log.flush()
 
     app = FastAPI(
         title="Hearth", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan
     )
-    api = Api(
-        settings,
-        keys=KeyRing(secrets.keys),
-        fleet=fleet,
-        relay=relay,
-        metrics=metrics,
-        started_at=int(time.time()),
-        alive=lambda: discovery.running,
-    )
-    app.include_router(api.router())
-    app.add_middleware(RequestLog)
+    app.add_middleware(Tagging)
     app.add_exception_handler(GatewayError, _gateway_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     return app
 
 
-def _direct_transport() -> httpx.AsyncHTTPTransport:
-    """No limit on connections: the experts' own slots are the limit, and a queue here would hide
-    it. No reuse either: llama-server closes idle connections after 5 s, and a request that meets
-    this moment fails for no reason a client could understand.
+async def _assemble(
+    settings: GatewaySettings,
+    secrets: GatewaySecrets,
+    nomad: httpx.AsyncClient | None,
+    worker: int,
+    stack: contextlib.AsyncExitStack,
+) -> tuple[Core, Discovery]:
+    """The core and what keeps it true; ``stack`` ends both."""
+    tls = ssl.create_default_context() if _needs_tls(settings) else None
+
+    def connect(endpoint: Endpoint) -> Pool:
+        host, port = endpoint.address
+        return Pool(
+            host,
+            port,
+            tls=tls if endpoint.tls else None,
+            connect_s=settings.timeouts.connect_s,
+        )
+
+    client = await stack.enter_async_context(_own_client(secrets.upstream_key))
+    fleet = Fleet(connect, upstream_key=secrets.upstream_key)
+    stack.callback(fleet.close)
+    access = Access(settings, secrets, worker=worker)
+    stack.callback(access.close)
+    ask = Asker(fleet, client, timeout_s=settings.timeouts.first_byte_s)
+    router = Router(settings, ask)
+    stack.push_async_callback(router.close)
+    core = Core(
+        settings,
+        access=access,
+        fleet=fleet,
+        router=router,
+        metrics=Metrics(),
+        log=RequestLog(),
+    )
+    probe = Probe(client, interval_s=settings.probe_interval_s, workers=settings.workers)
+    discovery = Discovery(settings, fleet, nomad=nomad, probe=probe)
+    await discovery.first_look(_FIRST_LOOK_S)
+    await router.prepare()
+    return core, discovery
+
+
+async def _sweep(core: Core) -> None:
+    """The one timer: deadlines of every connection, turns in queues, lines of the log."""
+    rounds = 0
+    while True:
+        await asyncio.sleep(_SWEEP_S)
+        now = time.monotonic()
+        for connection in tuple(core.connections):
+            connection.sweep(now)
+        core.sweep()
+        core.log.flush()
+        rounds += 1
+        for replica in core.fleet.all():
+            replica.pool.tend(now)
+            if rounds % _COOL_SWEEPS == 0:
+                replica.pool.cool()
+
+
+def _needs_tls(settings: GatewaySettings) -> bool:
+    return any(
+        upstream.url.startswith("https:")
+        for expert in settings.experts.values()
+        for upstream in expert.upstreams
+    )
+
+
+def _own_client(upstream_key: str | None) -> httpx.AsyncClient:
+    """For probes and the questions of routing. No reuse of connections: llama-server closes idle
+    ones after 5 s, and a probe that meets this moment would call a healthy replica lost.
     """
-    return httpx.AsyncHTTPTransport(
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    return httpx.AsyncClient(
+        transport=httpx.AsyncHTTPTransport(
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        ),
+        headers={"user-agent": "hearth-gateway"}
+        | ({"authorization": f"Bearer {upstream_key}"} if upstream_key else {}),
+        trust_env=False,
     )
 
 
 def _report_end(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and task.exception() is not None:
-        _log.critical("discovery ended", exc_info=task.exception())
+        _log.critical("%s ended", task.get_name(), exc_info=task.exception())
 
 
 async def _gateway_error(_: Request, error: Exception) -> Response:
     if not isinstance(error, GatewayError):
         raise error
-    return Response(
-        error.body(), status_code=error.status, headers=error.headers(), media_type=_JSON
-    )
+    return Response(error_body(error), error.status, headers=error.headers(), media_type=_JSON)
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    kind = CALLER_FAULT if error.status_code < 500 else OWN_FAULT
-    body = error_body(str(error.detail), kind=kind, code=_CODES.get(error.status_code))
-    return Response(body, error.status_code, headers=error.headers, media_type=_JSON)
+    if error.status_code == 405:
+        return await _gateway_error(
+            request, MethodNotAllowed((error.headers or {}).get("Allow", "another method"))
+        )
+    own = GatewayError(str(error.detail))
+    own.status = error.status_code
+    if error.status_code < 500:
+        own.kind = BadRequest.kind
+    if error.status_code == 404:
+        own.code = "unknown_url"
+    return await _gateway_error(request, own)
 
 
-async def _validation_error(_: Request, error: Exception) -> Response:
-    return Response(
-        error_body("The request is not valid.", kind=CALLER_FAULT), 422, media_type=_JSON
-    )
-
-
-_CODES: Final = {404: "unknown_url", 405: "method_not_allowed"}
+async def _validation_error(request: Request, _: Exception) -> Response:
+    own = BadRequest("The request is not valid.")
+    own.status = 422
+    return await _gateway_error(request, own)

@@ -10,14 +10,13 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from ops import doctor
-from ops.checkout import find_checkout
-from ops.engine import selected_stack
+from ops import doctor, keys
 from ops.errors import INTERRUPTED, PIPE_CLOSED, OpsError, Unreachable
 from ops.lock import exclusive
 from ops.nomad_api import NomadApi
 from ops.screen import Screen
 from ops.stack import SERVING_TIMEOUT_S, Stack
+from ops.target import StackName, find_stack
 
 app = typer.Typer(
     help="A private AI cloud from ordinary machines. Plain `pulumi preview|up` work too.",
@@ -26,23 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-StackName = Annotated[
-    str | None,
-    typer.Option(
-        "--stack",
-        "-s",
-        envvar="HEARTH_STACK",
-        help="Which Pulumi.<stack>.yaml; default: the one `pulumi stack select` chose, or dev.",
-    ),
-]
+app.add_typer(keys.app, name="keys")
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-_FIRST_STACK = "dev"
 _QUESTION = "Say hello in one sentence."
-
-
-def _target(stack: str | None) -> Stack:
-    checkout = find_checkout()
-    return Stack(checkout, stack or selected_stack(checkout) or _FIRST_STACK)
 
 
 def _screen() -> Screen:
@@ -61,7 +46,7 @@ def up(
     ] = False,
 ) -> None:
     """Look, preview, apply: brings the stack to what its YAML says, also after a reboot."""
-    screen, target = _screen(), _target(stack)
+    screen, target = _screen(), find_stack(stack)
     started = time.monotonic()
     with exclusive(target.checkout.home / "hearth.lock"):
         target.prepare()
@@ -84,7 +69,7 @@ def up(
 @app.command()
 def preview(stack: StackName = None) -> None:
     """Show what `up` would change. Changes nothing."""
-    screen, target = _screen(), _target(stack)
+    screen, target = _screen(), find_stack(stack)
     target.prepare()
     screen.changes(target.preview())
 
@@ -92,7 +77,7 @@ def preview(stack: StackName = None) -> None:
 @app.command()
 def down(stack: StackName = None, yes: Yes = False) -> None:
     """Stop everything the stack runs on its machines; models and builds stay for the next time."""
-    screen, target = _screen(), _target(stack)
+    screen, target = _screen(), find_stack(stack)
     if not yes:
         typer.confirm(f"stop and remove everything of stack {target.name}?", abort=True)
     with exclusive(target.checkout.home / "hearth.lock"):
@@ -107,7 +92,7 @@ def down(stack: StackName = None, yes: Yes = False) -> None:
 @app.command()
 def heal(stack: StackName = None) -> None:
     """Bring back what died: agent, jobs, files. Keys and state stay."""
-    screen, target = _screen(), _target(stack)
+    screen, target = _screen(), find_stack(stack)
     with exclusive(target.checkout.home / "hearth.lock"):
         target.prepare()
         target.outputs()
@@ -125,7 +110,7 @@ def heal(stack: StackName = None) -> None:
 @app.command()
 def status(stack: StackName = None) -> None:
     """Experts, the model each serves, and what is wrong."""
-    screen, target = _screen(), _target(stack)
+    screen, target = _screen(), find_stack(stack)
     outputs = target.outputs()
     screen.say(f"gateway  {outputs['gateway-url']}")
     screen.say(f"nomad    {outputs['nomad-address']}")
@@ -140,7 +125,7 @@ def status(stack: StackName = None) -> None:
 @app.command()
 def env(stack: StackName = None) -> None:
     """Print exports for a shell: eval "$(hearth env)"."""
-    target = _target(stack)
+    target = find_stack(stack)
     outputs = target.outputs()
     variables = {
         "OPENAI_BASE_URL": outputs["gateway-url"],
@@ -159,7 +144,7 @@ def chat(
     stack: StackName = None,
 ) -> None:
     """Ask the endpoint something."""
-    screen, target = _screen(), _target(stack)
+    screen, target = _screen(), find_stack(stack)
     endpoint = target.endpoint(target.outputs())
     try:
         questions = [" ".join(message)] if message else (line.strip() for line in sys.stdin)
@@ -178,7 +163,7 @@ def logs(
     stack: StackName = None,
 ) -> None:
     """Print the end of a service's log."""
-    screen, target = _screen(), _target(stack)
+    screen, target = _screen(), find_stack(stack)
     outputs = target.outputs()
     job = f"expert-{service}" if service in outputs["experts"] else service
     nomad = NomadApi(outputs["nomad-address"], outputs["nomad-token"])
@@ -207,7 +192,7 @@ def doctor_command(
         screen.say(doctor.hardware_stanza())
         return
     problems = 0
-    for examination in doctor.examine(_target(stack)):
+    for examination in doctor.examine(find_stack(stack)):
         screen.say(f"{'ok  ' if examination.ok else 'FAIL'}  {examination.subject}")
         if not examination.ok:
             problems += 1

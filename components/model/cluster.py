@@ -9,6 +9,8 @@ from components.model.expert import Expert
 from components.model.host import Host, Role
 from components.model.model_file import ModelFile
 from components.model.service import Apps, Gateway, Hub, Nomad
+from contract.gateway_settings import ExpertRoute
+from contract.routing_settings import AUTO
 from contract.services import SELFTEST
 
 
@@ -54,6 +56,18 @@ class ClusterConfig(Section):
             if expert.host is not None and expert.host not in self.hosts:
                 msg = f"experts.{name}.host: there is no host {expert.host!r}"
                 raise ValueError(msg)
+            for fallback in expert.fallbacks:
+                if fallback not in self.experts or fallback == name:
+                    msg = f"experts.{name}.fallbacks: there is no other expert {fallback!r}"
+                    raise ValueError(msg)
+        if AUTO in self.gateway.aliases:
+            msg = f"gateway.aliases.{AUTO}: the name {AUTO!r} asks for a choice; use another"
+            raise ValueError(msg)
+        try:
+            self.gateway.routing.check(routes(self.experts))
+        except ValueError as error:
+            msg = f"gateway.{error}"
+            raise ValueError(msg) from None
         return self
 
     @model_validator(mode="after")
@@ -71,3 +85,20 @@ class ClusterConfig(Section):
                     )
                     raise ValueError(msg)
         return self
+
+
+def routes(experts: dict[str, Expert], *, routed: bool = True) -> dict[str, ExpertRoute]:
+    """What the gateway is told of the experts. Only where it chooses among them (``routed``) must
+    it know their contexts: otherwise a changed context would restart it for nothing.
+    """
+    return {
+        name: ExpertRoute(
+            capabilities=expert.capabilities,
+            description=expert.description,
+            fallbacks=expert.fallbacks,
+            context_tokens=expert.context_tokens if routed else None,
+            input_price=expert.input_price,
+            output_price=expert.output_price,
+        )
+        for name, expert in experts.items()
+    }

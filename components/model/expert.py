@@ -3,6 +3,7 @@
 from pydantic import Field, field_validator
 
 from components.model.base import Name, Section
+from contract.gateway_settings import Capability
 
 
 class Expert(Section):
@@ -23,6 +24,17 @@ class Expert(Section):
     start_timeout_s: int = Field(
         default=300, ge=5, description="Longest time one model may take to become ready, seconds."
     )
+    description: str = Field(
+        default="", description="What it is good at; people and the routing classifier read it."
+    )
+    capabilities: list[Capability] = Field(
+        default=[Capability.CHAT], min_length=1, description="What it can be asked for."
+    )
+    fallbacks: list[Name] = Field(
+        default=[], description="Experts that answer in its place when none of its models does."
+    )
+    input_price: float = Field(default=0.0, ge=0, description="Cost of a million prompt tokens.")
+    output_price: float = Field(default=0.0, ge=0, description="Cost of a million answer tokens.")
     host: Name | None = Field(default=None, description="Pin to this host; default: where it fits.")
 
     @field_validator("ladder")
@@ -33,3 +45,11 @@ class Expert(Section):
             msg = f"{', '.join(repeated)} stands twice in the ladder; name each model once"
             raise ValueError(msg)
         return ladder
+
+    @field_validator("capabilities")
+    @classmethod
+    def _one_server_does_one_thing(cls, capabilities: list[Capability]) -> list[Capability]:
+        if Capability.RERANK in capabilities and len(capabilities) > 1:
+            msg = "an expert that reranks can do nothing else; make it an expert of its own"
+            raise ValueError(msg)
+        return capabilities

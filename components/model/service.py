@@ -6,6 +6,8 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from components.model.base import Name, Port, Section
+from contract.gateway_settings import Admission, Timeouts
+from contract.routing_settings import Routing
 
 
 class Driver(StrEnum):
@@ -24,8 +26,15 @@ class Gateway(Section):
         default_factory=dict, description="Other model names clients may use: alias -> expert."
     )
     default_expert: Name | None = Field(
-        default=None, description="Answers model `auto`; default: the first expert."
+        default=None, description="Answers an absent model; default: the first expert."
     )
+    workers: int = Field(default=1, ge=1, le=8, description="Processes that share the port.")
+    show_hosts: bool = Field(
+        default=False, description="Name the machine that answered in the header x-hearth-host."
+    )
+    routing: Routing = Field(default=Routing(), description="How model `auto` chooses an expert.")
+    admission: Admission = Field(default=Admission(), description="Waiting for a slot.")
+    timeouts: Timeouts = Field(default=Timeouts(), description="Longest phases of a request.")
 
 
 class Nomad(Section):

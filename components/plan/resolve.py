@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from components import naming
-from components.model.cluster import ClusterConfig
+from components.model.cluster import ClusterConfig, routes
 from components.model.expert import Expert
 from components.model.host import Host, Role
 from components.model.model_file import ModelFile
@@ -33,6 +33,7 @@ from components.plan.spec import (
 )
 from contract.expert_settings import ExpertSettings, Rung
 from contract.gateway_settings import GatewaySettings
+from contract.routing_settings import Routing
 from contract.services import SELFTEST
 
 REMOTE_DATA_DIR: Final = PurePosixPath("/var/lib/hearth")
@@ -133,6 +134,7 @@ def resolve(config: ClusterConfig, facts: Facts) -> Plan:
             ContainerPlan(image=images.reference(GATEWAY_APP), user=facts.tools.user)
             if images
             else _app(gateway_host, GATEWAY_APP, data_dirs[gateway_host], facts),
+            naming.gateway_dir(data_dirs[gateway_host]),
         ),
     )
 
@@ -202,6 +204,7 @@ def _nomad(server: str, config: ClusterConfig, data_dir: PurePosixPath, facts: F
         roles=tuple(host.roles),
         binary=facts.tools.nomad if local else data_dir / "bin" / "nomad",
         directory=naming.nomad_dir(data_dir),
+        volumes=((naming.GATEWAY_VOLUME, naming.gateway_dir(data_dir)),),
         bind="127.0.0.1" if host.connection.kind == "local" else host.connection.address,
         port=config.nomad.port,
         min_dynamic_port=config.nomad.min_dynamic_port,
@@ -255,6 +258,7 @@ def _expert(
                 )
                 for rung in ladder
             ],
+            capabilities=expert.capabilities,
             context_tokens=expert.context_tokens,
             slots=expert.slots,
             threads=threads,
@@ -308,7 +312,11 @@ def _disk_mib(host: str, files: tuple[ModelPlan, ...], builds: Mapping[str, Buil
 
 
 def _gateway(
-    config: ClusterConfig, host: str, nomad: NomadPlan, app: AppPlan | ContainerPlan
+    config: ClusterConfig,
+    host: str,
+    nomad: NomadPlan,
+    app: AppPlan | ContainerPlan,
+    data_dir: PurePosixPath,
 ) -> GatewayPlan:
     return GatewayPlan(
         host=host,
@@ -318,8 +326,14 @@ def _gateway(
             host=config.gateway.listen,
             port=config.gateway.port,
             nomad_address=nomad.address,
-            experts=list(config.experts),
+            experts=routes(config.experts, routed=config.gateway.routing != Routing()),
             aliases=dict(config.gateway.aliases),
             default_expert=config.gateway.default_expert or next(iter(config.experts)),
+            routing=config.gateway.routing,
+            admission=config.gateway.admission,
+            timeouts=config.gateway.timeouts,
+            workers=config.gateway.workers,
+            show_hosts=config.gateway.show_hosts,
+            data_dir=str(data_dir),
         ),
     )

@@ -87,9 +87,10 @@ class ModelPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class NomadPlan:
-    """One agent on one host."""
+    """One agent on one host. ``volumes`` are folders that containers may mount, by name."""
 
     host: str
+    volumes: tuple[tuple[str, PurePosixPath], ...]
     roles: tuple[Role, ...]
     binary: PurePosixPath
     directory: PurePosixPath

@@ -7,7 +7,7 @@ from components.model.host import Role
 from components.plan.images import DOCKER_DAEMON
 from components.plan.spec import NomadPlan
 from components.render.nomad import CONTAINER_CAPABILITIES
-from components.render.script import Script
+from components.render.script import Script, quoted
 
 # Cloud fingerprints only cost time in a home network, and one of them makes the start fail.
 _DENIED_FINGERPRINTS: Final = "env_aws,env_azure,env_gce,env_digitalocean"
@@ -32,6 +32,9 @@ def agent_config(plan: NomadPlan) -> dict[str, Any]:
             **({"network_interface": "lo"} if loopback else {}),
             "min_dynamic_port": plan.min_dynamic_port,
             "max_dynamic_port": plan.max_dynamic_port,
+            "host_volume": {
+                name: [{"path": str(path), "read_only": False}] for name, path in plan.volumes
+            },
             "options": {"fingerprint.denylist": _DENIED_FINGERPRINTS},
         },
         "plugin": {
@@ -83,6 +86,11 @@ _ENSURE: Final = """
 probe >/dev/null 2>&1 && return 0
 mkdir -p "$dir/data"
 chmod 700 "$dir"
+# The agent refuses to start where a volume's folder is missing.
+for folder in "${volumes[@]}"; do
+  mkdir -p "$folder"
+  chmod 700 "$folder"
+done
 if alive; then
   stop_agent
 fi
@@ -185,6 +193,7 @@ def agent_script(plan: NomadPlan) -> Script:
     """``ensure`` starts the agent, ``probe`` tells whether it is as wanted, ``remove`` ends it
     together with whatever its tasks left behind, and deletes its state.
     """
+    folders = tuple(str(path) for _, path in plan.volumes)
     return Script(
         variables={
             "dir": str(plan.directory),
@@ -201,7 +210,7 @@ def agent_script(plan: NomadPlan) -> Script:
             "probe": _PROBE,
             "start_agent": _START_AGENT,
             "stop_agent": _STOP_AGENT,
-            "ensure": _ENSURE,
+            "ensure": f"local volumes=({quoted(folders)})\n{_ENSURE}",
             "tasks": _TASKS,
             "containers": _CONTAINERS,
             "remove": _REMOVE,

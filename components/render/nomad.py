@@ -43,12 +43,21 @@ class Process:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Volume:
+    """A folder of the host that the agent offers by ``name``, seen at the same path inside."""
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Container:
     """A task in a container; ``args`` go to the image's entrypoint, ``user`` is ``uid:gid``."""
 
     image: str
     args: Sequence[str]
     user: str
+    volume: Volume | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +102,7 @@ def job_document(service: Service) -> dict[str, Any]:
         ],
         "Services": [_registration(service)],
         "Tasks": [task],
+        **_volumes(service.runs),
         "EphemeralDisk": {"SizeMB": 50},
         # Three quick restarts on the host, then the scheduler tries afresh, for ever.
         "RestartPolicy": {
@@ -146,6 +156,7 @@ def _driver(runs: Process | Container) -> dict[str, Any]:
             return {
                 "Driver": "docker",
                 "User": runs.user,
+                **_mounts(runs.volume),
                 "Config": {
                     "image": runs.image,
                     "args": list(runs.args),
@@ -159,6 +170,24 @@ def _driver(runs: Process | Container) -> dict[str, Any]:
                     "security_opt": ["no-new-privileges"],
                 },
             }
+
+
+def _volumes(runs: Process | Container) -> dict[str, Any]:
+    """A process sees the host's folders as they are; a container only what it is given."""
+    volume = runs.volume if isinstance(runs, Container) else None
+    if volume is None:
+        return {}
+    return {
+        "Volumes": {
+            volume.name: {"Name": volume.name, "Type": "host", "Source": volume.name},
+        }
+    }
+
+
+def _mounts(volume: Volume | None) -> dict[str, Any]:
+    if volume is None:
+        return {}
+    return {"VolumeMounts": [{"Volume": volume.name, "Destination": volume.path}]}
 
 
 def _template(file: File) -> dict[str, Any]:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from components import naming
 from components.plan.spec import AppPlan, ContainerPlan, ExpertPlan, GatewayPlan
-from components.render.nomad import Check, Container, File, Process, Service
+from components.render.nomad import Check, Container, File, Process, Service, Volume
 from contract import services
 
 UPSTREAM_KEY = "upstream_key"
 GATEWAY_SECRETS = "secrets"
-_GATEWAY_MEMORY_MIB = 256
+_GATEWAY_MEMORY_MIB = 512
 _MHZ_PER_CORE = 100  # a weight, not a limit: CPU shares never idle a free core
 
 
@@ -30,10 +30,12 @@ def _process(app: AppPlan, module: str, args: Sequence[str]) -> Process:
     )
 
 
-def _runs(app: AppPlan | ContainerPlan, module: str, args: Sequence[str]) -> Process | Container:
+def _runs(
+    app: AppPlan | ContainerPlan, module: str, args: Sequence[str], volume: Volume
+) -> Process | Container:
     """The same program, options and files either way: an image's entrypoint is the module."""
     if isinstance(app, ContainerPlan):
-        return Container(image=app.image, args=args, user=app.user)
+        return Container(image=app.image, args=args, user=app.user, volume=volume)
     return _process(app, module, args)
 
 
@@ -77,6 +79,7 @@ def gateway_service(plan: GatewayPlan) -> Service:
                 *("--settings", "${NOMAD_TASK_DIR}/settings.json"),
                 *("--secrets", "${NOMAD_SECRETS_DIR}/gateway.json"),
             ],
+            Volume(name=naming.GATEWAY_VOLUME, path=plan.settings.data_dir or ""),
         ),
         files=[
             File(path="local/settings.json", text=plan.settings.model_dump_json(indent=1)),

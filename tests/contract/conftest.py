@@ -1,141 +1,115 @@
-"""The gateway in front of two kinds of experts: a fake that speaks like llama-server, always, and
-a real llama-server with the built-in model where HEARTH_LLAMA_SERVER names one.
-"""
+"""One gateway process in front of real llama-servers, for the whole session."""
 
-import asyncio
-import json
 import os
-import socket
-from collections.abc import AsyncIterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-import httpx
+import anthropic
+import openai
 import pytest
 
-from contract.expert_settings import ExpertSettings
-from expert_runner import selftest
-from expert_runner.flags import Listen, llama_flags
-from tests.gateway.conftest import catalogue, serve, upstream
-from tests.gateway.fakes import UPSTREAM_KEY, Catalogue, Gateway, Received, Upstream, say, streams
-
-__all__ = ["catalogue", "gateway", "serve", "upstream"]
+from tests.contract.clients import anthropic_of, openai_of
+from tests.contract.fake_expert import Behaviour, FakeExpert
+from tests.contract.processes import GatewayProcess, LlamaServer, free_port
+from tests.contract.tee import Tee
+from tests.contract.tiny_model import Manner, write_model
 
 SERVER = os.environ.get("HEARTH_LLAMA_SERVER", "")
-USAGE = {"completion_tokens": 20, "prompt_tokens": 21, "total_tokens": 41}
+LARGEST_BODY = 1024 * 1024
+CONTEXT = 2048
+_CHAT = ("-c", str(2 * CONTEXT), "-np", "2")
+_LONG = ("-c", "131072", "-np", "2")
+_VECTORS = ("-c", "2048", "-np", "2", "-ub", "512")
 
 
-async def llama(request: Received, writer: asyncio.StreamWriter) -> None:
-    """Answers as llama-server does, with the built-in model."""
-    question = json.loads(request.body)
-    if not isinstance(question.get("messages"), list):
-        error = {"code": 400, "message": "Expected 'messages' to be an array", "type": "x"}
-        await say(writer, 400, json.dumps({"error": error}).encode())
-        return
-    known = {"id": "chatcmpl-1", "created": 1_700_000_000, "model": "selftest"}
-    if question.get("stream"):
-        await streams(*_events(question, known))(request, writer)
-        return
-    message: dict[str, object] = {"role": "assistant", "content": selftest.SENTENCE}
-    reason = "stop"
-    if question.get("tool_choice") == "required":
-        name = question["tools"][0]["function"]["name"]
-        function = {"name": name, "arguments": '{"city": "x"}'}
-        message["tool_calls"] = [{"id": "1", "type": "function", "function": function}]
-        reason = "tool_calls"
-    answer = known | {
-        "object": "chat.completion",
-        "choices": [{"index": 0, "finish_reason": reason, "message": message}],
-        "usage": USAGE,
-        "timings": {"prompt_n": 1},
-    }
-    await say(writer, 200, json.dumps(answer).encode())
-
-
-def _events(question: dict, known: dict) -> list[bytes]:
-    known = known | {"object": "chat.completion.chunk"}
-    words = [{"role": "assistant", "content": None}]
-    words += [{"content": word} for word in selftest.SENTENCE.split(" ")]
-    for place in range(2, len(words)):
-        words[place]["content"] = f" {words[place]['content']}"
-    chunks = [{"choices": [{"index": 0, "finish_reason": None, "delta": w}]} for w in words]
-    chunks.append({"choices": [{"index": 0, "finish_reason": "stop", "delta": {}}]})
-    if question.get("stream_options", {}).get("include_usage"):
-        chunks.append({"choices": [], "usage": USAGE})
-    events = [b"data: " + json.dumps(known | c).encode() + b"\n\n" for c in chunks]
-    return [*events, b"data: [DONE]\n\n"]
-
-
-@pytest.fixture(
-    params=[
-        "fake",
-        pytest.param(
-            "llama-server",
-            marks=[
-                pytest.mark.live,
-                pytest.mark.skipif(
-                    not Path(SERVER or "/nowhere").is_file(),
-                    reason="HEARTH_LLAMA_SERVER names no llama-server binary",
-                ),
-            ],
-        ),
-    ]
-)
-async def gateway(
-    request: pytest.FixtureRequest, serve, upstream, catalogue: Catalogue, tmp_path: Path
-) -> AsyncIterator[Gateway]:
-    """A gateway whose expert `general` serves the built-in model."""
-    if request.param == "fake":
-        catalogue.register("general", await upstream(llama, rung="selftest"))
-        yield await serve()
-        return
-    expert = Upstream("selftest", llama)
-    expert.port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        SERVER,
-        *real_flags(tmp_path, expert.port),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, LlamaServer]]:
+    """The experts' servers, by expert."""
+    if not Path(SERVER or "/nowhere").is_file():
+        pytest.skip("HEARTH_LLAMA_SERVER names no llama-server binary")
+    folder = tmp_path_factory.mktemp("llama")
+    models = {manner: write_model(folder / f"{manner.name}.gguf", manner) for manner in Manner}
+    started: dict[str, LlamaServer] = {}
     try:
-        await ready(expert.port)
-        catalogue.register("general", expert)
-        yield await serve(request_timeout_s=30.0)
+        for name, manner, flags in (
+            ("general", Manner.SHORT, _CHAT),
+            ("endless", Manner.ENDLESS, _LONG),
+            ("tools", Manner.CALLING, _LONG),
+            ("embed", Manner.SHORT, (*_VECTORS, "--embeddings", "--pooling", "mean")),
+            ("rerank", Manner.SHORT, (*_VECTORS, "--rerank")),
+        ):
+            started[name] = LlamaServer(SERVER, models[manner], name, folder, *flags)
+        yield started
     finally:
-        process.terminate()
-        await process.wait()
+        for server in started.values():
+            server.stop()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture(scope="session")
+def tee(llama: dict[str, LlamaServer]) -> Iterator[Tee]:
+    """Stands between the gateway and the server of `general` and keeps what that server says."""
+    one = Tee(llama["general"].port)
+    yield one
+    one.stop()
 
 
-def real_flags(folder: Path, port: int) -> list[str]:
-    (folder / "key").write_text(UPSTREAM_KEY)
-    (folder / "selftest.gguf").write_bytes(selftest.build())
-    settings = ExpertSettings.model_validate(
-        {
-            "expert": "general",
-            "llama_server": SERVER,
-            "ladder": [{"name": "selftest", "path": str(folder / "selftest.gguf")}],
-            "context_tokens": 2048,
-            "slots": 2,
-            "threads": 1,
-            "memory_limit_mib": 512,
-            "state_file": str(folder / "state.json"),
+@pytest.fixture(scope="session")
+def gateway(
+    llama: dict[str, LlamaServer], tee: Tee, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayProcess]:
+    """The gateway; `absent` is an expert that nobody serves."""
+    special = {"embed": "embeddings", "rerank": "rerank"}
+    experts: dict[str, Any] = {
+        name: {
+            "upstreams": [{"url": server.url}],
+            "capabilities": [special.get(name, "chat")],
         }
+        for name, server in llama.items()
+    }
+    experts["tee"] = {"upstreams": [{"url": f"http://127.0.0.1:{tee.port}"}]}
+    experts["absent"] = {"upstreams": [{"url": f"http://127.0.0.1:{free_port()}"}]}
+    one = GatewayProcess(
+        tmp_path_factory.mktemp("gateway"),
+        experts,
+        aliases={"gpt-4o-mini": "general"},
+        max_body_bytes=LARGEST_BODY,
+        admission={"restart_wait_s": 0.1},
+        probe_interval_s=2,
     )
-    listen = Listen(host="127.0.0.1", port=port, api_key_file=str(folder / "key"))
-    return llama_flags(settings, settings.ladder[0], listen)
+    yield one
+    status, log = one.stop(), one.log.read_text()
+    assert status == 0
+    assert "Traceback" not in log, log[-4000:]
 
 
-async def ready(port: int) -> None:
-    async with httpx.AsyncClient() as client, asyncio.timeout(20):
-        while True:
-            try:
-                if (await client.get(f"http://127.0.0.1:{port}/health")).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            await asyncio.sleep(0.02)
+@pytest.fixture
+def client(gateway: GatewayProcess) -> Iterator[openai.OpenAI]:
+    """The official SDK, which tries once."""
+    with openai_of(gateway) as one:
+        yield one
+
+
+@pytest.fixture
+def messenger(gateway: GatewayProcess) -> Iterator[anthropic.Anthropic]:
+    """Anthropic's SDK, which tries once."""
+    with anthropic_of(gateway) as one:
+        yield one
+
+
+@pytest.fixture
+def fake_behind(tmp_path: Path) -> Iterator[Callable[..., tuple[GatewayProcess, FakeExpert]]]:
+    """Starts a gateway whose only expert, `general`, behaves as told."""
+    started: list[Any] = []
+
+    def start(behaviour: Behaviour, **settings: Any) -> tuple[GatewayProcess, FakeExpert]:
+        expert = FakeExpert(behaviour)
+        started.append(expert)
+        experts = {"general": {"upstreams": [{"url": expert.url}]}}
+        gateway = GatewayProcess(tmp_path, experts, **settings)
+        started.append(gateway)
+        return gateway, expert
+
+    yield start
+    for one in reversed(started):
+        one.stop()

@@ -40,3 +40,20 @@ def test_the_key_travels_as_a_file_and_never_as_an_argument():
 def test_no_size_is_left_to_the_servers_own_defaults():
     flags = llama_flags(SETTINGS, SETTINGS.ladder[0], LISTEN)
     assert {"-c", "-np", "-t", "-b", "-ub", "--cache-ram", "--host", "--port"} <= set(flags)
+
+
+def purpose(*capabilities: str) -> list[str]:
+    settings = SETTINGS.model_copy(update={"capabilities": list(capabilities)})
+    return llama_flags(settings, settings.ladder[0], LISTEN)
+
+
+def test_an_expert_that_embeds_pools_and_takes_a_whole_batch_at_once():
+    flags = purpose("embeddings")
+    assert flags[flags.index("--pooling") + 1] == "mean"
+    assert "--embeddings" in flags
+    assert flags[len(flags) - flags[::-1].index("-ub")] == str(SETTINGS.batch_tokens)
+
+
+def test_an_expert_that_reranks_is_started_for_that():
+    assert "--rerank" in purpose("rerank")
+    assert not {"--rerank", "--embeddings"} & set(purpose("chat"))

@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
+import uvloop
 
 from gateway.app import create_app
+from gateway.core import CORE
+from gateway.serving import server_config
 from tests.gateway.fakes import (
     KEY,
     Behaviour,
@@ -20,6 +23,13 @@ from tests.gateway.fakes import (
     secrets_of,
     settings_of,
 )
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that serves in earnest: its transports differ from asyncio's own."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture
@@ -44,16 +54,14 @@ async def upstream() -> AsyncIterator[Callable[..., Awaitable[Upstream]]]:
 async def serve(catalogue: Catalogue) -> AsyncIterator[Callable[..., Awaitable[Gateway]]]:
     async with contextlib.AsyncExitStack() as stack:
 
-        async def start(*, clock: Callable[[], float] | None = None, **changes: object) -> Gateway:
+        async def start(**changes: object) -> Gateway:
             settings = settings_of(**changes)
             nomad = httpx.AsyncClient(
                 base_url=settings.nomad_address, transport=httpx.MockTransport(catalogue.handle)
             )
-            injected = {} if clock is None else {"clock": clock}
-            app = create_app(settings, secrets_of(), nomad=nomad, **injected)
-            server = QuietServer(
-                uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False)
-            )
+            config = server_config(create_app(settings, secrets_of(), nomad=nomad), settings)
+            config.port = 0
+            server = QuietServer(config)
             running = asyncio.create_task(server.serve())
 
             async def end() -> None:
@@ -69,6 +77,15 @@ async def serve(catalogue: Catalogue) -> AsyncIterator[Callable[..., Awaitable[G
             client = await stack.enter_async_context(
                 httpx.AsyncClient(base_url=url, headers={"authorization": f"Bearer {KEY}"})
             )
-            return Gateway(client=client, catalogue=catalogue, url=url)
+            gateway = Gateway(
+                client=client,
+                catalogue=catalogue,
+                url=url,
+                core=server.lifespan.state[CORE],
+                server=server,
+            )
+            if settings.data_dir is not None:
+                gateway.admin_key = (Path(settings.data_dir) / "admin.key").read_text().strip()
+            return gateway
 
         yield start

@@ -12,6 +12,7 @@ import httpx
 import uvicorn
 
 from contract.gateway_settings import GatewaySecrets, GatewaySettings
+from gateway.core import Core
 
 KEY = "sk-hearth-client"
 UPSTREAM_KEY = "sk-upstream-of-the-experts"
@@ -21,24 +22,31 @@ EVENTS = [b'data: {"n": %d}\n\n' % n for n in range(3)] + [b"data: [DONE]\n\n"]
 
 @dataclass
 class Received:
-    """A request as an upstream saw it."""
+    """A request as an upstream saw it; ``reused``: it was not the first on its connection."""
 
     method: str
     path: str
     headers: dict[str, str]
     body: bytes
+    reused: bool = False
 
 
-Behaviour = Callable[[Received, asyncio.StreamWriter], Awaitable[None]]
+# True: the connection is kept for another request.
+Behaviour = Callable[[Received, asyncio.StreamWriter], Awaitable[bool | None]]
 
 
-def head(status: int, kind: str, *more: str) -> bytes:
-    lines = [f"HTTP/1.1 {status} X", f"content-type: {kind}", "connection: close", *more]
+def head(status: int, kind: str, *more: str, keep: bool = False) -> bytes:
+    lines = [f"HTTP/1.1 {status} X", f"content-type: {kind}", *more]
+    if not keep:
+        lines.append("connection: close")
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-async def say(writer: asyncio.StreamWriter, status: int, body: bytes) -> None:
-    writer.write(head(status, "application/json", f"content-length: {len(body)}") + body)
+async def say(
+    writer: asyncio.StreamWriter, status: int, body: bytes, *, keep: bool = False
+) -> None:
+    start = head(status, "application/json", f"content-length: {len(body)}", keep=keep)
+    writer.write(start + body)
     await writer.drain()
 
 
@@ -46,14 +54,17 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-def answers(status: int = 200, body: bytes = ANSWER) -> Behaviour:
-    async def behave(_: Received, writer: asyncio.StreamWriter) -> None:
-        await say(writer, status, body)
+def answers(status: int = 200, body: bytes = ANSWER, *, keep: bool = False) -> Behaviour:
+    async def behave(_: Received, writer: asyncio.StreamWriter) -> bool:
+        await say(writer, status, body, keep=keep)
+        return keep
 
     return behave
 
 
-def streams(*pieces: bytes, end: bytes = b"0\r\n\r\n", pause: asyncio.Event | None = None):
+def streams(
+    *pieces: bytes, end: bytes = b"0\r\n\r\n", pause: asyncio.Event | None = None
+) -> Behaviour:
     """Sends the pieces as chunks; with ``pause``, waits for it after the first one."""
 
     async def behave(_: Received, writer: asyncio.StreamWriter) -> None:
@@ -69,6 +80,20 @@ def streams(*pieces: bytes, end: bytes = b"0\r\n\r\n", pause: asyncio.Event | No
     return behave
 
 
+def writes(*pieces: bytes, hold: bool = False) -> Behaviour:
+    """Sends these bytes, whatever they are, and closes; with ``hold`` it stays open instead."""
+
+    async def behave(_: Received, writer: asyncio.StreamWriter) -> None:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.02)
+        if hold:
+            await asyncio.sleep(3600)
+
+    return behave
+
+
 async def hangs_up(_: Received, writer: asyncio.StreamWriter) -> None:
     """Closes without a byte."""
 
@@ -78,13 +103,25 @@ async def says_nothing(_: Received, writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(3600)
 
 
+def until(event: asyncio.Event, then: Behaviour) -> Behaviour:
+    """Answers once the event is set."""
+
+    async def behave(request: Received, writer: asyncio.StreamWriter) -> bool | None:
+        await event.wait()
+        return await then(request, writer)
+
+    return behave
+
+
 class Upstream:
-    """One replica."""
+    """One replica. ``props`` makes it a llama-server with that answer to /props."""
 
     def __init__(self, rung: str, behaviour: Behaviour) -> None:
         self.rung = rung
         self.behaviour = behaviour
         self.health = 200
+        self.props: dict[str, Any] | None = None
+        self.deferred = 0
         self.received: list[Received] = []
         self.connections = 0
         self.gone = asyncio.Event()
@@ -104,42 +141,73 @@ class Upstream:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def hang_up(self) -> None:
+        """Closes every connection and goes on to listen."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-            await self._serve(reader, writer)
+        broken = (asyncio.CancelledError, ConnectionError, asyncio.IncompleteReadError)
+        with contextlib.suppress(*broken):
+            count, ahead = 0, b""
+            while (ahead := await self._serve(reader, writer, count, ahead)) is not None:
+                count += 1
         with contextlib.suppress(ConnectionError, RuntimeError):
             writer.close()
         self._tasks.discard(task)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, count: int, ahead: bytes
+    ) -> bytes | None:
+        """One request; returns what came of the next one, or None when the connection ends."""
+        lines = (ahead + await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         method, path, _ = lines[0].split(" ")
         pairs = (line.split(": ", 1) for line in lines[1:] if line)
         headers = {name.lower(): value for name, value in pairs}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
-        if path == "/health":
-            await say(writer, self.health, b"{}")
-        elif path == "/v1/models":
-            known = headers.get("authorization") == f"Bearer {UPSTREAM_KEY}"
-            listing = json.dumps({"data": [{"id": self.rung}]}).encode()
-            await say(writer, 200 if known else 401, listing)
-        else:
-            self.connections += 1
-            request = Received(method, path, headers, body)
-            self.received.append(request)
-            answering = asyncio.create_task(self.behaviour(request, writer))
-            closing = asyncio.create_task(reader.read(1))
-            done, waiting = await asyncio.wait(
-                {answering, closing}, return_when=asyncio.FIRST_COMPLETED
-            )
+        if method == "GET":
+            await self._tell(path, headers, writer)
+            return None
+        self.connections += 1
+        request = Received(method, path, headers, body, reused=count > 0)
+        self.received.append(request)
+        answering = asyncio.create_task(self.behaviour(request, writer))
+        closing = asyncio.create_task(reader.read(1))
+        try:
+            done, _ = await asyncio.wait({answering, closing}, return_when="FIRST_COMPLETED")
+            kept = answering in done and answering.exception() is None and answering.result()
+            after = b""
             if closing in done:
-                self.gone.set()
-            for task in waiting:
-                task.cancel()
+                after = b"" if closing.exception() else closing.result()
+                if not after:
+                    self.gone.set()
+                    return None
+            return after if kept else None
+        finally:
+            answering.cancel()
+            closing.cancel()
             await asyncio.gather(answering, closing, return_exceptions=True)
+
+    async def _tell(self, path: str, headers: dict[str, str], writer: asyncio.StreamWriter) -> None:
+        """What probes ask."""
+        if self.health != 200:
+            await say(writer, self.health, b"{}")
+        elif headers.get("authorization") != f"Bearer {UPSTREAM_KEY}":
+            await say(writer, 401, b"{}")
+        elif path == "/v1/models":
+            await say(writer, 200, json.dumps({"data": [{"id": self.rung}]}).encode())
+        elif path == "/props" and self.props is not None:
+            await say(writer, 200, json.dumps(self.props).encode())
+        elif path == "/metrics" and self.props is not None:
+            text = f"# TYPE x gauge\nllamacpp:requests_deferred {self.deferred}\n"
+            await say(writer, 200, text.encode())
+        else:
+            await say(writer, 404, b"{}")
 
 
 @dataclass
@@ -187,10 +255,47 @@ class Gateway:
     client: httpx.AsyncClient
     catalogue: Catalogue
     url: str
+    core: Core
+    server: uvicorn.Server
+    admin_key: str = ""
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
 
     async def chat(self, **fields: object) -> httpx.Response:
         question = {"model": "general", "messages": [{"role": "user", "content": "Hi"}]}
         return await self.client.post("/v1/chat/completions", json=question | fields)
+
+    async def chat_with(self, key: str, **fields: object) -> httpx.Response:
+        """The same with another key."""
+        question = {"model": "general", "messages": [{"role": "user", "content": "Hi"}]}
+        return await self.client.post(
+            "/v1/chat/completions",
+            json=question | fields,
+            headers={"authorization": f"Bearer {key}"},
+        )
+
+    async def admin(self, method: str, path: str, body: object = None) -> Any:
+        """The answer of /admin, which must be a success."""
+        answer = await self.client.request(
+            method,
+            f"/admin{path}",
+            json=body,
+            headers={"authorization": f"Bearer {self.admin_key}"},
+        )
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    async def new_key(self, **terms: object) -> tuple[str, str]:
+        """Id and text of a new key."""
+        made = await self.admin("POST", "/keys", {"name": "test"} | terms)
+        return made["id"], made["key"]
+
+    async def usage(self, **filters: str) -> dict[str, Any]:
+        """Usage of every key and model, as /admin/usage sums it."""
+        query = "&".join(f"{name}={value}" for name, value in filters.items())
+        return (await self.admin("GET", f"/usage?{query}"))["total"]
 
     async def metric(self, line: str) -> str | None:
         """The value of a metric, or None."""
@@ -210,18 +315,27 @@ class Gateway:
         return model["hearth"]["replicas"]
 
 
-def settings_of(**changes: object) -> GatewaySettings:
-    fields = {
+def settings_of(**changes: Any) -> GatewaySettings:
+    """Short timeouts; ``request_timeout_s`` is how long an expert may be silent. Sections given in
+    part keep the rest.
+    """
+    silence = changes.pop("request_timeout_s", 5.0)
+    fields: dict[str, Any] = {
         "host": "127.0.0.1",
         "port": 1,
         "nomad_address": "http://nomad.test",
-        "experts": ["general", "coder"],
+        "experts": {"general": {}, "coder": {}},
         "aliases": {"gpt-4o-mini": "general"},
         "default_expert": "general",
         "probe_interval_s": 0.1,
-        "request_timeout_s": 5.0,
-        "max_body_bytes": 100_000,
+        "max_body_bytes": 1_000_000,
     }
+    sections = {
+        "admission": {"restart_wait_s": 0.2},
+        "timeouts": {"first_byte_s": silence, "silence_s": silence, "drain_s": 2},
+    }
+    for name, defaults in sections.items():
+        fields[name] = defaults | changes.pop(name, {})
     return GatewaySettings.model_validate(fields | changes)
 
 
@@ -233,9 +347,17 @@ def secrets_of(key: str = KEY) -> GatewaySecrets:
 
 
 async def assert_idle(gateway: Gateway) -> None:
-    """Holds once no request to `general` is counted as being answered."""
+    """Holds once no request is counted as being answered, waits or holds a connection's attention,
+    by every count there is.
+    """
+    core = gateway.core
 
     async def idle() -> bool:
-        return await gateway.metric('hearth_gateway_in_flight{expert="general"}') == "0"
+        return (
+            await gateway.metric('hearth_gateway_in_flight{expert="general"}') == "0"
+            and all(replica.in_flight == 0 for replica in core.fleet.all())
+            and not core.queues
+            and all(client._exchange is None for client in core.connections)
+        )
 
     await gateway.until(idle)

@@ -130,6 +130,36 @@ def test_an_alias_must_point_to_an_expert_and_must_not_hide_one() -> None:
     assert "gateway.aliases.general: an expert has this name already" in refusal(document)
 
 
+def test_a_fallback_is_another_expert() -> None:
+    document = cluster()
+    document["experts"]["general"]["fallbacks"] = ["nobody"]
+    assert "experts.general.fallbacks: there is no other expert 'nobody'" in refusal(document)
+    document["experts"]["general"]["fallbacks"] = ["general"]
+    assert "experts.general.fallbacks: there is no other expert 'general'" in refusal(document)
+
+
+def test_an_expert_that_reranks_does_nothing_else() -> None:
+    document = cluster()
+    document["experts"]["general"]["capabilities"] = ["chat", "rerank"]
+    assert "make it an expert of its own" in refusal(document)
+
+
+def test_auto_is_not_a_name_for_anything_else() -> None:
+    document = cluster()
+    document["gateway"]["aliases"] = {"auto": "general"}
+    assert "gateway.aliases.auto: the name 'auto' asks for a choice" in refusal(document)
+
+
+def test_a_rule_of_routing_must_lead_to_an_expert() -> None:
+    document = cluster()
+    document["gateway"]["routing"] = {
+        "rules": [{"name": "code", "when": {"code": True}, "expert": "coder"}]
+    }
+    message = refusal(document)
+    assert "gateway.routing.rules" in message
+    assert "coder" in message
+
+
 def test_a_cluster_needs_an_odd_number_of_servers() -> None:
     document = cluster()
     document["hosts"]["other"] = copy.deepcopy(document["hosts"]["here"])

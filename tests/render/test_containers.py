@@ -24,7 +24,7 @@ from components.render.nomad import job_text
 from components.render.preflight import preflight_script
 from components.render.script import Script
 from components.render.service import gateway_service
-from contract.gateway_settings import GatewaySettings
+from contract.gateway_settings import ExpertRoute, GatewaySettings
 
 GOLDEN = Path(__file__).parent / "golden" / "gateway-docker.json"
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -82,7 +82,8 @@ def gateway() -> GatewayPlan:
             host="127.0.0.1",
             port=8000,
             nomad_address="http://127.0.0.1:4646",
-            experts=["general"],
+            experts={"general": ExpertRoute()},
+            data_dir="/data/gateway",
             default_expert="general",
         ),
     )
@@ -94,6 +95,7 @@ def nomad(directory: Path) -> NomadPlan:
         roles=(Role.SERVER, Role.WORKER),
         binary=PurePosixPath("/bin/false"),
         directory=PurePosixPath(directory),
+        volumes=(("gateway-data", PurePosixPath("/data/gateway")),),
         bind="127.0.0.1",
         port=4646,
         min_dynamic_port=20000,
@@ -138,6 +140,8 @@ def test_a_container_may_only_what_the_agent_allows(tmp_path: Path) -> None:
     assert config["cap_drop"] == ["all"]
     assert allowed["volumes"] == [{"enabled": False}]
     assert "volumes" not in config
+    (volume,) = job["TaskGroups"][0]["Volumes"].values()
+    assert volume["Source"] in agent_config(nomad(tmp_path))["client"]["host_volume"]
     assert not allowed["allow_privileged"]
 
 

@@ -83,6 +83,20 @@ def test_a_changed_expert_changes_exactly_its_own_job(
     assert difference == {"expert-general-job"}
 
 
+def test_a_changed_context_restarts_the_gateway_only_where_it_routes(
+    run: Callable[..., Any], committed: Callable[[str], dict[str, Any]]
+) -> None:
+    def gateway_jobs(context: int) -> str:
+        cluster = committed("dev")
+        cluster["experts"]["general"]["context-tokens"] = context
+        cluster["gateway"]["routing"] = {
+            "rules": [{"name": "code", "when": {"code": True}, "expert": "general"}]
+        }
+        return json.dumps(jobs(run("dev", cluster))["gateway"])
+
+    assert gateway_jobs(4096) != gateway_jobs(8192)
+
+
 def test_bad_configuration_ends_in_a_message_and_registers_nothing(
     run: Callable[..., Any], committed: Callable[[str], dict[str, Any]]
 ) -> None:

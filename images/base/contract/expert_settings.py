@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from contract.base import Document
+from contract.gateway_settings import Capability
 
 
 class Rung(Document):
@@ -23,6 +24,9 @@ class ExpertSettings(Document):
     expert: str = Field(description="Name of the expert, for logs.")
     llama_server: str = Field(description="Absolute path of the llama-server binary.")
     ladder: list[Rung] = Field(min_length=1, description="Rungs, best first.")
+    capabilities: list[Capability] = Field(
+        default=[Capability.CHAT], description="What it is asked for; decides how it is started."
+    )
     context_tokens: int = Field(gt=0, description="Context of one slot, in tokens.")
     slots: int = Field(gt=0, description="Requests served at once.")
     threads: int = Field(gt=0, description="CPU threads.")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from contract.expert_settings import ExpertSettings, Rung
+from contract.gateway_settings import Capability
 
 ENVIRONMENT: Final = {"GGML_NO_BACKTRACE": "1"}
 """Without it an abort starts a debugger first and fails over a second later."""
@@ -49,4 +50,16 @@ def sizing_flags(settings: ExpertSettings) -> list[str]:
         *("-b", str(settings.batch_tokens)),
         *("-ub", str(settings.ubatch_tokens)),
         *("--cache-ram", str(settings.prompt_cache_mib)),
+        *_purpose_flags(settings),
     ]
+
+
+def _purpose_flags(settings: ExpertSettings) -> list[str]:
+    """What a server must be told at its start to embed or to rerank. An input longer than the
+    physical batch is refused, so that one takes as much as the logical one.
+    """
+    if Capability.RERANK in settings.capabilities:
+        return ["--rerank", "-ub", str(settings.batch_tokens)]
+    if Capability.EMBEDDINGS in settings.capabilities:
+        return ["--embeddings", "--pooling", "mean", "-ub", str(settings.batch_tokens)]
+    return []

@@ -1,0 +1,163 @@
+"""What every request meets on its way: keys, limits, routing, replicas, the queue, the counters.
+Owns none of their rules, only that there is one of each per process.
+"""
+
+import asyncio
+import time
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from contract import headers
+from contract.gateway_settings import GatewaySettings
+from gateway.access.access import Access
+from gateway.access.period import utc_day
+from gateway.admission.waiting import WaitingRoom
+from gateway.fleet.prefix import Link, PrefixIndex, chain
+from gateway.fleet.replicas import Fleet
+from gateway.reply.usage import Usage
+from gateway.request.call import Call
+from gateway.request.endpoints import Conversation
+from gateway.routing.decision import Decision
+from gateway.routing.facts import read_facts
+from gateway.routing.router import Router
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.request_log import RequestLog
+from gateway.wire.exchange import Exchange
+from gateway.wire.placement import Placement
+
+CORE: Final = "core"
+"""Under this name the application's lifespan puts the ``Core`` where the protocol finds it."""
+
+
+class Client(Protocol):
+    """An open client connection."""
+
+    def sweep(self, now: float) -> None:
+        """Ends what takes too long; ``now`` is monotonic seconds."""
+
+    def end(self) -> None:
+        """Ends what is under way, because the gateway does."""
+
+
+class Core:
+    """The state of one gateway process."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        *,
+        access: Access,
+        fleet: Fleet,
+        router: Router,
+        metrics: Metrics,
+        log: RequestLog,
+    ) -> None:
+        self.settings = settings
+        self._routes = settings.experts
+        self._log_all = settings.log_requests
+        self.access = access
+        self.ring, self.limits, self.ledger = access.ring, access.limits, access.ledger
+        self.fleet = fleet
+        self.router = router
+        self.metrics = metrics
+        self.log = log
+        self.waiting = WaitingRoom(settings.admission)
+        self.queues = self.waiting.queues
+        self.prefixes = PrefixIndex()
+        self.loop = asyncio.get_running_loop()
+        self.connections: set[Client] = set()
+        self.draining = False
+        self.began = time.monotonic()
+        self._turn = 0
+        self.today = utc_day(time.time())
+        """Days since 1970, UTC; kept by ``sweep``."""
+
+    def next_turn(self) -> int:
+        """A number that grows with each request sent, to order replicas by their latest use."""
+        self._turn += 1
+        return self._turn
+
+    def slots(self, expert: str) -> int:
+        """Requests that the live replicas of an expert take at once."""
+        return sum(replica.slots for replica in self.fleet.of(expert) if replica.live)
+
+    def conversation(self, placement: Placement) -> list[Link]:
+        """The beginnings of a request's conversation, for the affinity of replicas."""
+        body = placement.body
+        kind = placement.call.endpoint.conversation
+        if body is None or kind is Conversation.NONE:
+            return []
+        text = {
+            Conversation.MESSAGES: body.messages,
+            Conversation.INPUT: body.input,
+            Conversation.PROMPT: body.prompt,
+        }[kind]
+        return chain(placement.expert, bytes(text), system=bytes(body.system))
+
+    async def decide(self, call: Call) -> Decision:
+        """The expert for model `auto`.
+
+        Raises:
+            GatewayError: no expert can take the request.
+        """
+        document: dict[str, Any] = {}
+        session = call.head.session
+        if not call.endpoint.form:
+            document = msgspec.json.decode(call.content)
+        facts = read_facts(
+            document,
+            endpoint=call.endpoint.path,
+            headers={headers.SESSION: session.decode("latin-1")} if session else {},
+            key_id=call.key.id,
+            key_name=call.key.name,
+        )
+        return await self.router.decide(facts, allowed=call.key.models, live=self.fleet.live)
+
+    def account(self, exchange: Exchange, outcome: str, now: float) -> None:
+        """Books what a request cost, once, when it has ended at ``now``, monotonic seconds."""
+        call, expert, usage, aborted = exchange.call, exchange.expert, exchange.usage, 0
+        if usage is None or outcome != "ok":
+            usage, aborted = _usage(exchange, outcome)
+        tokens, cost = usage.prompt + usage.completion, 0
+        if tokens:
+            route = self._routes[expert]
+            if route.input_price or route.output_price:
+                cost = round(
+                    usage.prompt * route.input_price + usage.completion * route.output_price
+                )
+        if exchange.reserved >= 0:
+            self.limits.settle(call.key, exchange.reserved, tokens, cost, exchange.day)
+        if exchange.first_at or aborted:
+            self.ledger.add(
+                call.key.id, expert, usage.prompt, usage.cached, usage.completion, cost, aborted
+            )
+        seconds = now - exchange.began
+        if self.queues and outcome == "ok":
+            self.waiting.took(expert, seconds - exchange.queue_s)
+        self.metrics.ended(exchange, outcome, usage, seconds)
+        if self._log_all or outcome != "ok":
+            self.log.add(exchange, outcome, usage, now, seconds)
+
+    def sweep(self) -> None:
+        """What no event brings about: the date, and turns in queues whose replica came back."""
+        self.today = utc_day(time.time())
+        self.waiting.serve_all()
+
+
+def _usage(exchange: Exchange, outcome: str) -> tuple[Usage, int]:
+    """Tokens of a request that did not tell them at once, and 1 when it ended early while a replica
+    worked on it.
+    """
+    answer, endpoint = exchange.answer, exchange.call.endpoint
+    aborted = int(outcome != "ok" and (exchange.first_at > 0 or exchange.holding))
+    known = answer.usage if answer is not None else exchange.usage
+    if known is not None and (not aborted or known.completion):
+        return known, aborted
+    if not endpoint.counted or not (exchange.first_at or aborted):
+        return Usage(), aborted
+    # The replica did not tell: what was sent is known, an event carries a token, and four bytes
+    # of a prompt make about one.
+    events = max(0, answer.events - 1) if answer is not None else 0
+    prompt = known.prompt if known is not None else len(exchange.call.content) // 4
+    return Usage(prompt=prompt, completion=events if endpoint.generates else 0), aborted

@@ -1,0 +1,51 @@
+"""How uvicorn serves the gateway; the same for the only process and for each of several."""
+
+import gc
+import os
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from contract.gateway_settings import GatewaySecrets, GatewaySettings
+from gateway.app import create_app
+from gateway.fleet.nomad_client import nomad_client
+from gateway.wire.protocol import GatewayProtocol
+
+_BACKLOG: Final = 4096
+_KEEP_ALIVE_S: Final = 75  # longer than clients keep idle connections, so that they close first
+
+
+def create_worker(settings: GatewaySettings, secrets: GatewaySecrets, worker: int = 0) -> FastAPI:
+    """The application of one process, with Nomad as the environment describes it."""
+    address = settings.nomad_address
+    nomad = None if address is None else nomad_client(address, os.environ)
+    return create_app(settings, secrets, nomad=nomad, worker=worker)
+
+
+def settle_memory() -> None:
+    """What is there now stays until the end: the collector need not look at it again, nor at every
+    few hundred objects that requests make and drop without cycles.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
+def server_config(app: FastAPI, settings: GatewaySettings) -> uvicorn.Config:
+    """uvicorn with the gateway's own protocol."""
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=GatewayProtocol,
+        ws="none",
+        loop="uvloop",
+        backlog=_BACKLOG,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=round(settings.timeouts.drain_s),
+        timeout_keep_alive=_KEEP_ALIVE_S,
+    )

@@ -1,0 +1,63 @@
+"""Counts what the gateway does. Owns the counters, which are plain attributes because they are
+written for every request; how they look to Prometheus is in ``exposition``.
+
+Labels are experts, statuses and codes only: their number is bounded whatever clients send. Tokens
+by key are in the ledger.
+"""
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from gateway.reply.usage import Usage
+from gateway.telemetry.histogram import Histogram
+
+if TYPE_CHECKING:
+    from gateway.wire.exchange import Exchange
+
+
+class ExpertCounters:
+    """Everything counted for one expert since start."""
+
+    def __init__(self) -> None:
+        self.statuses: dict[int, int] = {}
+        self.errors: dict[str, int] = {}
+        self.retries = self.failovers = self.cancelled = 0
+        self.prompt = self.cached = self.completion = 0
+        self.first_byte, self.duration, self.queue = Histogram(), Histogram(), Histogram()
+        self.output_seconds = 0.0  # spent writing answers, first to last byte
+
+
+class Metrics:
+    """All counters. Requests refused before they had an expert count under the empty name."""
+
+    def __init__(self) -> None:
+        self.experts: dict[str, ExpertCounters] = {}
+        self.refused: Counter[str] = Counter()
+
+    def of(self, expert: str) -> ExpertCounters:
+        """The counters of one expert."""
+        found = self.experts.get(expert)
+        if found is None:
+            found = self.experts[expert] = ExpertCounters()
+        return found
+
+    def ended(self, exchange: "Exchange", outcome: str, usage: Usage, seconds: float) -> None:
+        """A request to an expert ended, in whatever way."""
+        counters = self.experts.get(exchange.expert) or self.of(exchange.expert)
+        if outcome == "cancelled":
+            counters.cancelled += 1
+        else:
+            if outcome != "ok":
+                counters.errors[outcome] = counters.errors.get(outcome, 0) + 1
+            status = exchange.status
+            counters.statuses[status] = counters.statuses.get(status, 0) + 1
+        if exchange.queue_s:
+            counters.queue.add(exchange.queue_s)
+        counters.duration.add(seconds)
+        if exchange.first_at:
+            first = exchange.first_at - exchange.began
+            counters.first_byte.add(first)
+            counters.output_seconds += seconds - first
+            counters.prompt += usage.prompt
+            counters.cached += usage.cached
+            counters.completion += usage.completion

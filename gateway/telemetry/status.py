@@ -1,0 +1,72 @@
+"""The state of everything in one document, for the status page and for whoever likes JSON. Pure but
+for reading the clock.
+"""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from gateway.fleet.replicas import Replica
+
+if TYPE_CHECKING:
+    from gateway.core import Core
+
+
+def status(core: "Core") -> dict[str, Any]:
+    """Experts with their replicas and queues since this process began, and tokens by key of today,
+    UTC.
+    """
+    keys: dict[str, dict[str, int]] = {}
+    for key, _, counters in core.ledger.counted():
+        row = keys.setdefault(key, {"requests": 0, "prompt_tokens": 0, "completion_tokens": 0})
+        row["requests"] += counters.requests
+        row["prompt_tokens"] += counters.prompt_tokens
+        row["completion_tokens"] += counters.completion_tokens
+    return {
+        "time": round(time.time(), 3),
+        "uptime_s": round(time.monotonic() - core.began, 1),
+        "draining": core.draining,
+        "usage_durable": core.ledger.durable,
+        "experts": [_expert(core, name) for name in core.settings.experts],
+        "aliases": dict(core.settings.aliases),
+        "keys": [{"id": key, **row} for key, row in sorted(keys.items())],
+    }
+
+
+def _expert(core: "Core", name: str) -> dict[str, Any]:
+    counters, replicas = core.metrics.of(name), core.fleet.of(name)
+    live = [replica for replica in replicas if replica.live]
+    answered = sum(counters.first_byte.counts)
+    seconds = counters.output_seconds
+    return {
+        "name": name,
+        "description": core.settings.experts[name].description,
+        "capabilities": list(core.settings.experts[name].capabilities),
+        "degraded": bool(live) and all(replica.degraded for replica in live),
+        "waiting": core.waiting.length(name),
+        "requests": sum(counters.statuses.values()),
+        "errors": sum(counters.errors.values()),
+        "cancelled": counters.cancelled,
+        "failovers": counters.failovers + counters.retries,
+        "prompt_tokens": counters.prompt,
+        "cached_tokens": counters.cached,
+        "completion_tokens": counters.completion,
+        "tokens_per_s": round(counters.completion / seconds, 1) if seconds > 0 else None,
+        "first_byte_ms": (
+            round(counters.first_byte.total / answered * 1000, 1) if answered else None
+        ),
+        "replicas": [_replica(replica, show_host=core.settings.show_hosts) for replica in replicas],
+    }
+
+
+def _replica(replica: Replica, *, show_host: bool) -> dict[str, Any]:
+    return {
+        "id": replica.endpoint.id,
+        "url": replica.endpoint.url if show_host else None,
+        "live": replica.live,
+        "serving": replica.serving,
+        "degraded": replica.degraded,
+        "breaker": "open" if replica.breaker.open else "closed",
+        "in_flight": replica.in_flight,
+        "slots": replica.slots,
+        "deferred": replica.deferred,
+    }

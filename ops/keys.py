@@ -1,0 +1,299 @@
+"""`hearth keys`: the API keys of a gateway and what was used with them. Thin; every verb is one
+request to /admin, and the gateway decides.
+"""
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ops.admin_api import AdminApi, read_admin_key
+from ops.errors import OpsError
+from ops.target import StackName, find_stack
+
+app = typer.Typer(help="API keys: who may ask, how much, and what was used.", no_args_is_help=True)
+
+Url = Annotated[
+    str | None,
+    typer.Option("--url", help="A gateway that no stack runs, e.g. http://127.0.0.1:8000."),
+]
+AdminKeyFile = Annotated[
+    Path | None,
+    typer.Option("--admin-key-file", help="With --url: the file admin.key in its data_dir."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the gateway's answer as it is.")]
+KeyId = Annotated[str, typer.Argument(help="Id of the key, as in `hearth keys list`.")]
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_COUNTERS: Final = (
+    "requests",
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+    "cost",
+    "aborted",
+)
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Whose key it is, or what for.")],
+    model: Annotated[
+        list[str] | None, typer.Option("--model", "-m", help="May ask this one; default: all.")
+    ] = None,
+    endpoint: Annotated[
+        list[str] | None, typer.Option("--endpoint", help="May use this path; default: all.")
+    ] = None,
+    rpm: Annotated[int | None, typer.Option("--rpm", help="Requests per minute.")] = None,
+    tpm: Annotated[int | None, typer.Option("--tpm", help="Tokens per minute.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", help="Requests at once.")
+    ] = None,
+    daily_tokens: Annotated[
+        int | None, typer.Option("--daily-tokens", help="Tokens per day (UTC).")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option("--budget", help="Cost per period, in the unit of the prices.")
+    ] = None,
+    budget_period: Annotated[
+        str | None, typer.Option("--budget-period", help="day, month (default) or total.")
+    ] = None,
+    priority: Annotated[
+        str | None, typer.Option("--priority", help="high, normal (default) or low.")
+    ] = None,
+    expires_in: Annotated[
+        str | None, typer.Option("--expires-in", help="Ends after this time: 12h, 30d.")
+    ] = None,
+    stack: StackName = None,
+    url: Url = None,
+    admin_key_file: AdminKeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key. It is printed once, alone on the last line, and can never be shown again."""
+    fields = {
+        "name": name,
+        "models": model,
+        "endpoints": endpoint,
+        "rpm": rpm,
+        "tpm": tpm,
+        "concurrency": concurrency,
+        "daily_tokens": daily_tokens,
+        "budget": budget,
+        "budget_period": budget_period,
+        "priority": priority,
+        "expires_in_s": None if expires_in is None else _seconds(expires_in),
+    }
+    with _admin(stack, url, admin_key_file) as admin:
+        made = admin.create(
+            {field: value for field, value in fields.items() if value not in (None, [])}
+        )
+    _show_once(made, as_json, f"key {made['id']} for {made['name']} made; keep it, it is not")
+
+
+@app.command(name="list")
+def list_command(
+    every: Annotated[bool, typer.Option("--all", "-a", help="Revoked ones too.")] = False,
+    stack: StackName = None,
+    url: Url = None,
+    admin_key_file: AdminKeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """Show the keys and their limits."""
+    with _admin(stack, url, admin_key_file) as admin:
+        keys = [key for key in admin.all() if every or not key["revoked_at"]]
+    if as_json:
+        _print_json(keys)
+        return
+    table = _table("id", "name", "models", "limits", "priority", "created", "ends")
+    for key in keys:
+        ends = f"revoked {key['revoked_at']}" if key["revoked_at"] else key["expires_at"] or "-"
+        table.add_row(
+            key["id"],
+            key["name"],
+            ", ".join(key["models"] or ["all"]),
+            _limits(key) or "-",
+            key["priority"],
+            key["created_at"],
+            ends,
+        )
+    _print(table)
+
+
+@app.command()
+def show(
+    key_id: KeyId,
+    stack: StackName = None,
+    url: Url = None,
+    admin_key_file: AdminKeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """Show everything about a key but the key."""
+    with _admin(stack, url, admin_key_file) as admin:
+        key = admin.key(key_id)
+    if as_json:
+        _print_json(key)
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for field, value in key.items():
+        if field == "secrets":
+            value = [secret["expires_at"] or "no end" for secret in value]
+        if field != "object":
+            table.add_row(field.replace("_", " "), _text(value))
+    _print(table)
+
+
+@app.command()
+def rotate(
+    key_id: KeyId,
+    overlap: Annotated[
+        str | None,
+        typer.Option("--overlap", help="How long the present key stays valid; default: 1d."),
+    ] = None,
+    stack: StackName = None,
+    url: Url = None,
+    admin_key_file: AdminKeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """Give a key another text; limits and usage stay. Printed as by `create`."""
+    overlap_s = None if overlap is None else _seconds(overlap)
+    with _admin(stack, url, admin_key_file) as admin:
+        made = admin.rotate(key_id, overlap_s)
+    ends = made["secrets"][0]["expires_at"]
+    _show_once(made, as_json, f"the present key ends {ends}; keep the new one, it is not")
+
+
+@app.command()
+def revoke(
+    key_id: KeyId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    stack: StackName = None,
+    url: Url = None,
+    admin_key_file: AdminKeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """End a key at once and for good. What was used with it stays on record."""
+    with _admin(stack, url, admin_key_file) as admin:
+        if not yes:
+            typer.confirm(f"revoke key {key_id} of {admin.key(key_id)['name']}?", abort=True)
+        key = admin.revoke(key_id)
+    if as_json:
+        _print_json(key)
+    else:
+        _say(f"key {key['id']} of {key['name']} is revoked since {key['revoked_at']}")
+
+
+@app.command()
+def usage(
+    key: Annotated[str | None, typer.Option("--key", help="Id of one key.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="One model.")] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", help="First day, e.g. 2025-01-31; default: 30 days.")
+    ] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day; default: today.")] = None,
+    by: Annotated[str, typer.Option("--by", help="key, model or day.")] = "key",
+    stack: StackName = None,
+    url: Url = None,
+    admin_key_file: AdminKeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """Show requests, tokens and cost."""
+    if by not in ("key", "model", "day"):
+        msg = f"--by {by}: give key, model or day"
+        raise OpsError(msg)
+    wanted = {"key": key, "model": model, "from": first, "to": last}
+    with _admin(stack, url, admin_key_file) as admin:
+        answer = admin.usage({name: value for name, value in wanted.items() if value})
+    if as_json:
+        _print_json(answer)
+        return
+    table = _table(by, *(counter.removesuffix("_tokens") for counter in _COUNTERS), numbers=True)
+    for sums in answer[f"by_{by}"]:
+        table.add_row(sums[by], *_numbers(sums))
+    table.add_row("total", *_numbers(answer["total"]), style="bold")
+    _print(table)
+    _say(f"{answer['from']} to {answer['to']}, days of UTC")
+
+
+@contextlib.contextmanager
+def _admin(stack: str | None, url: str | None, admin_key_file: Path | None) -> Iterator[AdminApi]:
+    """The gateway meant by the options."""
+    if url is not None and admin_key_file is not None:
+        admin = AdminApi(url, read_admin_key(admin_key_file))
+    elif url is None and admin_key_file is None:
+        target = find_stack(stack)
+        outputs = target.outputs()
+        if "gateway-admin-key" not in outputs:
+            msg = f"stack {target.name} has no admin key yet; run: hearth up --stack {target.name}"
+            raise OpsError(msg)
+        admin = AdminApi(outputs["gateway-url"], outputs["gateway-admin-key"])
+    else:
+        msg = "--url and --admin-key-file belong together: the address and its credential"
+        raise OpsError(msg)
+    try:
+        yield admin
+    finally:
+        admin.close()
+
+
+def _seconds(text: str) -> float:
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not number.isdecimal():
+        msg = f"{text!r} is no time; write a number and s, m, h or d, e.g. 30d"
+        raise OpsError(msg)
+    return int(number) * _UNITS[unit]
+
+
+def _limits(key: dict[str, Any]) -> str:
+    names = ("rpm", "tpm", "concurrency", "daily_tokens")
+    limits = [f"{name.replace('_', ' ')} {key[name]}" for name in names if key[name] is not None]
+    if key["budget"] is not None:
+        limits.append(f"budget {key['budget']:g} ({key['budget_period']})")
+    return ", ".join(limits)
+
+
+def _numbers(sums: dict[str, Any]) -> list[str]:
+    return [f"{sums[name]:,.2f}" if name == "cost" else f"{sums[name]:,}" for name in _COUNTERS]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={text}" for name, text in value.items()) or "-"
+    return "-" if value is None else str(value)
+
+
+def _table(*columns: str, numbers: bool = False) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="right" if numbers and place else "left")
+    return table
+
+
+def _print(table: Table) -> None:
+    # Names come from people and may look like markup.
+    Console(markup=False, highlight=False).print(table)
+
+
+def _print_json(answer: object) -> None:
+    _say(json.dumps(answer, indent=2))
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _show_once(made: dict[str, Any], as_json: bool, note: str) -> None:
+    """The note goes to standard error, so that $(hearth keys create …) is the key alone."""
+    if as_json:
+        _print_json(made)
+        return
+    sys.stderr.write(f"{note} shown again:\n")
+    sys.stderr.flush()
+    _say(made["key"])
