@@ -1,7 +1,7 @@
 # Every target works in a fresh clone: .venv is made on first use.
 PY := .venv/bin/python
 
-.PHONY: help setup build test test-fast test-live lint format schema bench clean
+.PHONY: help setup build test test-fast test-live lint format schema bench bench-gateway clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ schema: .venv/dev.stamp ## Regenerate the JSON Schema of the stack file
 
 bench: setup ## Measure an unchanged update against an empty program, side by side
 	PYTHONPATH=.:images/base $(PY) tests/bench/unchanged_update.py
+
+bench-gateway: setup ## Measure the gateway beside nginx, haproxy and other routers (root, ~20 min)
+	PYTHONPATH=.:images/base:images/llama $(PY) tests/bench/gateway/__main__.py
 
 clean: ## Remove caches of the tools (never .hearth: it holds the state)
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
