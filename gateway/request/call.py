@@ -15,6 +15,13 @@ _ACCEPTABLE_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}").fullmatch
 _TRACEPARENT: Final = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})").fullmatch
 
 
+def request_id(offered: bytes | None, number: int | None = None) -> bytes:
+    """The client's own id where it is acceptable, else a new one."""
+    if offered is not None and _ACCEPTABLE_ID(offered):
+        return offered
+    return b"req_%b%08x" % (_BOOT, next(_NUMBERS) if number is None else number)
+
+
 class Call:
     """One request to an expert. ``content`` is its body."""
 
@@ -25,12 +32,8 @@ class Call:
         self.endpoint: Endpoint = head.endpoint
         self.key = key
         self.content = content
-        number = self._number = next(_NUMBERS)
-        offered = head.offered_id
-        if offered is not None and _ACCEPTABLE_ID(offered):
-            self.request_id = offered
-        else:
-            self.request_id = b"req_%b%08x" % (_BOOT, number)
+        self._number = next(_NUMBERS)
+        self.request_id = request_id(head.offered_id, self._number)
 
     @property
     def trace_id(self) -> str:

@@ -25,11 +25,13 @@ def mend(content: bytes, body: Body, endpoint: Endpoint) -> tuple[bytes, Rewrite
         BadRequest: the chosen tool is none of those offered.
     """
     choice = bytes(body.tool_choice)
-    one_call = body.parallel_tool_calls is False and bool(body.tools)
-    rewrite = Rewrite(one_call=True) if one_call else None
-    if choice[:1] != b"{":
-        return content, rewrite
-    fields = _mended_choice(choice, bytes(body.tools), endpoint.dialect)
+    one_call = body.parallel_tool_calls is False
+    fields = None
+    if choice[:1] == b"{":
+        chosen = msgspec.json.decode(choice)
+        one_call |= chosen.get("disable_parallel_tool_use") is True
+        fields = _mended_choice(chosen, bytes(body.tools), endpoint.dialect)
+    rewrite = Rewrite(one_call=True) if one_call and body.tools else None
     return (replaced(content, fields) if fields else content), rewrite
 
 
@@ -39,8 +41,7 @@ def replaced(content: bytes, fields: dict[str, Any]) -> bytes:
     return _encode(known | fields)
 
 
-def _mended_choice(choice: bytes, tools: bytes, dialect: Dialect) -> dict[str, Any] | None:
-    chosen = msgspec.json.decode(choice)
+def _mended_choice(chosen: dict[str, Any], tools: bytes, dialect: Dialect) -> dict[str, Any] | None:
     name = _chosen_name(chosen)
     if name is None:
         return None

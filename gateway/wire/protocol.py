@@ -23,7 +23,7 @@ from gateway.errors import (
     RequestTimedOut,
     ShuttingDown,
 )
-from gateway.request.call import Call
+from gateway.request.call import Call, request_id
 from gateway.request.endpoints import ENDPOINTS, Dialect
 from gateway.request.head import Repeat, RequestHead
 from gateway.wire.exchange import Exchange
@@ -296,10 +296,12 @@ class GatewayProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _answer_refusal(self, error: GatewayError) -> None:
-        dialect = self._head.endpoint.dialect if self._head is not None else Dialect.OPENAI
-        keep_alive = not self._last
+        head, keep_alive = self._head, not self._last
+        dialect = head.endpoint.dialect if head is not None else Dialect.OPENAI
+        named = request_id(head.offered_id if head is not None else None)
         self._core.metrics.refused[error.code or error.kind] += 1
-        self.write(error_response(error, dialect, keep_alive=keep_alive))
+        lines = b"x-request-id: %b\r\n" % named
+        self.write(error_response(error, dialect, lines, keep_alive=keep_alive))
         self._since = _now()
         if not keep_alive:
             self._deaf = True

@@ -101,9 +101,6 @@ def test_a_streamed_tool_call_is_assembled_by_the_sdk(messenger):
     assert set(calls[0].input) == {"city"}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="disable_parallel_tool_use is not enforced as parallel_tool_calls is"
-)
 def test_with_parallel_use_forbidden_there_is_one_call(messenger):
     counts = set()
     for _ in range(8):

@@ -110,3 +110,47 @@ def test_any_document_is_mended_or_passed_and_is_never_an_error(document):
     text = json.dumps(document).encode()
     json.loads(Rewrite(one_call=True).whole(text))
     Rewrite(one_call=True, without_usage=True).events(event(document), True)
+
+
+def typed(kind: str, **fields: object) -> bytes:
+    return f"event: {kind}\n".encode() + event({"type": kind, **fields})
+
+
+def test_of_a_messages_tools_only_the_first_block_is_left_in_a_stream():
+    first = [
+        typed("content_block_start", index=0, content_block={"type": "text"}),
+        typed("content_block_start", index=1, content_block={"type": "tool_use", "name": "a"}),
+        typed("content_block_delta", index=1, delta={"partial_json": "{}"}),
+    ]
+    second = [
+        typed("content_block_start", index=2, content_block={"type": "tool_use", "name": "b"}),
+        typed("content_block_delta", index=2, delta={"partial_json": "{}"}),
+        typed("content_block_stop", index=2),
+    ]
+    last = [typed("content_block_stop", index=1), typed("message_stop")]
+    out = through(Rewrite(one_call=True), b"".join([*first, *second, *last]), [5, 80, 200])
+    assert out == b"".join([*first, *last])
+
+
+def test_of_a_responses_calls_only_the_first_is_left_in_its_events_and_its_end():
+    call = {"type": "function_call"}
+    first = [
+        typed("response.output_item.added", output_index=0, item=call),
+        typed("response.output_item.done", output_index=0, item=call),
+    ]
+    second = [
+        typed("response.output_item.added", output_index=1, item=call),
+        typed("response.function_call_arguments.delta", output_index=1, delta="{}"),
+    ]
+    end = typed("response.completed", response={"output": [call, call, {"type": "message"}]})
+    out = through(Rewrite(one_call=True), b"".join([*first, *second, end]), [7, 99])
+    assert out.startswith(b"".join(first))
+    left = json.loads(out.removeprefix(b"".join(first)).split(b"data: ")[1])
+    assert left["response"]["output"] == [call, {"type": "message"}]
+
+
+def test_of_a_whole_message_only_the_first_tool_is_left():
+    text = {"type": "text", "text": "x"}
+    tools = [{"type": "tool_use", "id": str(n)} for n in range(2)]
+    whole = Rewrite(one_call=True).whole(json.dumps({"content": [text, *tools]}).encode())
+    assert json.loads(whole) == {"content": [text, tools[0]]}
