@@ -83,6 +83,7 @@ def create_app(
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+                await core.settle()
                 core.log.flush()
 
     app = FastAPI(
@@ -127,6 +128,7 @@ async def _assemble(
         access=access,
         fleet=fleet,
         router=router,
+        ask=ask,
         metrics=Metrics(),
         log=RequestLog(),
     )

@@ -13,9 +13,11 @@ from contract.gateway_settings import GatewaySettings
 from gateway.access.access import Access
 from gateway.access.period import utc_day
 from gateway.admission.waiting import WaitingRoom
+from gateway.errors import GatewayError
+from gateway.fleet.ask import Asker
 from gateway.fleet.prefix import Link, PrefixIndex, chain
-from gateway.fleet.replicas import Fleet
-from gateway.reply.usage import Usage
+from gateway.fleet.replicas import Fleet, Replica
+from gateway.reply.usage import read_count
 from gateway.request.call import Call
 from gateway.request.endpoints import Conversation
 from gateway.routing.decision import Decision
@@ -25,9 +27,14 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.request_log import RequestLog
 from gateway.wire.exchange import Exchange
 from gateway.wire.placement import Placement
+from gateway.wire.tally import usage_of
 
 CORE: Final = "core"
 """Under this name the application's lifespan puts the ``Core`` where the protocol finds it."""
+
+
+_COUNTING_S: Final = 10.0
+_SETTLING_S: Final = 1.0
 
 
 class Client(Protocol):
@@ -50,6 +57,7 @@ class Core:
         access: Access,
         fleet: Fleet,
         router: Router,
+        ask: Asker,
         metrics: Metrics,
         log: RequestLog,
     ) -> None:
@@ -65,6 +73,8 @@ class Core:
         self.waiting = WaitingRoom(settings.admission)
         self.queues = self.waiting.queues
         self.prefixes = PrefixIndex()
+        self._ask = ask
+        self._counting: set[asyncio.Task[None]] = set()
         self.loop = asyncio.get_running_loop()
         self.connections: set[Client] = set()
         self.draining = False
@@ -118,14 +128,12 @@ class Core:
         """Books what a request cost, once, when it has ended at ``now``, monotonic seconds."""
         call, expert, usage, aborted = exchange.call, exchange.expert, exchange.usage, 0
         if usage is None or outcome != "ok":
-            usage, aborted = _usage(exchange, outcome)
+            usage, aborted, guessed = usage_of(exchange, outcome)
+            if guessed and aborted:
+                self._count(exchange, usage.prompt)
         tokens, cost = usage.prompt + usage.completion, 0
         if tokens:
-            route = self._routes[expert]
-            if route.input_price or route.output_price:
-                cost = round(
-                    usage.prompt * route.input_price + usage.completion * route.output_price
-                )
+            cost = self._cost(expert, usage.prompt, usage.completion)
         if exchange.reserved >= 0:
             self.limits.settle(call.key, exchange.reserved, tokens, cost, exchange.day)
         if exchange.first_at or aborted:
@@ -139,25 +147,42 @@ class Core:
         if self._log_all or outcome != "ok":
             self.log.add(exchange, outcome, usage, now, seconds)
 
+    def _cost(self, expert: str, prompt: int, completion: int) -> int:
+        """Millionths of the unit of the prices."""
+        route = self._routes[expert]
+        if not (route.input_price or route.output_price):
+            return 0
+        return round(prompt * route.input_price + completion * route.output_price)
+
+    def _count(self, exchange: Exchange, guessed: int) -> None:
+        """Lets the replica count the prompt of a request that was broken off: nobody waits for it,
+        and what was booked at once was a guess.
+        """
+        replica, path = exchange.replica, exchange.call.endpoint.counting
+        if replica is not None and replica.counts and path is not None:
+            task = self.loop.create_task(self._correct(exchange, guessed, replica, path))
+            self._counting.add(task)
+            task.add_done_callback(self._counting.discard)
+
+    async def _correct(self, exchange: Exchange, guessed: int, replica: Replica, path: str) -> None:
+        call, expert = exchange.call, exchange.expert
+        try:
+            answer = await self._ask.of(replica, path, call.content, timeout_s=_COUNTING_S)
+            more = read_count(answer) - guessed
+        except (GatewayError, msgspec.DecodeError):
+            return  # the guess stands
+        cost = self._cost(expert, more, 0)
+        self.ledger.add(call.key.id, expert, more, 0, 0, cost, 0, requests=0)
+        self.metrics.of(expert).prompt += more
+
+    async def settle(self) -> None:
+        """Gives what is still being counted a moment, at the end; after that the guesses stand."""
+        if self._counting:
+            _, late = await asyncio.wait(set(self._counting), timeout=_SETTLING_S)
+            for task in late:
+                task.cancel()
+
     def sweep(self) -> None:
         """What no event brings about: the date, and turns in queues whose replica came back."""
         self.today = utc_day(time.time())
         self.waiting.serve_all()
-
-
-def _usage(exchange: Exchange, outcome: str) -> tuple[Usage, int]:
-    """Tokens of a request that did not tell them at once, and 1 when it ended early while a replica
-    worked on it.
-    """
-    answer, endpoint = exchange.answer, exchange.call.endpoint
-    aborted = int(outcome != "ok" and (exchange.first_at > 0 or exchange.holding))
-    known = answer.usage if answer is not None else exchange.usage
-    if known is not None and (not aborted or known.completion):
-        return known, aborted
-    if not endpoint.counted or not (exchange.first_at or aborted):
-        return Usage(), aborted
-    # The replica did not tell: what was sent is known, an event carries a token, and four bytes
-    # of a prompt make about one.
-    events = max(0, answer.events - 1) if answer is not None else 0
-    prompt = known.prompt if known is not None else len(exchange.call.content) // 4
-    return Usage(prompt=prompt, completion=events if endpoint.generates else 0), aborted

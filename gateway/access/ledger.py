@@ -89,8 +89,11 @@ class Ledger:
         completion: int,
         cost_micro: int,
         aborted: int,
+        requests: int = 1,
     ) -> None:
-        """Count one request. When this returns, the count outlives the process."""
+        """Count one request, or correct one with ``requests`` of 0. When this returns, the count
+        outlives the process.
+        """
         if not self._begins <= (now := self._clock()) < self._ends:
             self._turn(utc_day(now))
         found = self._rows.get((key_id, model))
@@ -102,7 +105,7 @@ class Ledger:
         self._pack(
             memory,
             at,
-            counts[0] + 1,
+            counts[0] + requests,
             counts[1] + prompt,
             counts[2] + cached,
             counts[3] + completion,

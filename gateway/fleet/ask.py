@@ -6,7 +6,7 @@ import httpx
 
 from gateway.errors import NoReplica, UpstreamFailed
 from gateway.fleet.balance import choose_replica
-from gateway.fleet.replicas import Fleet
+from gateway.fleet.replicas import Fleet, Replica
 
 
 class Asker:
@@ -29,16 +29,26 @@ class Asker:
             raise NoReplica(f"No replica of `{expert}` is free.")
         replica.in_flight += 1
         try:
+            return await self.of(replica, path, body, timeout_s=self._timeout_s)
+        finally:
+            replica.in_flight -= 1
+
+    async def of(self, replica: Replica, path: str, body: bytes, *, timeout_s: float) -> bytes:
+        """The body of a successful answer of one replica.
+
+        Raises:
+            UpstreamFailed: it did not answer, or not well.
+        """
+        name = replica.endpoint.expert
+        try:
             response = await self._client.post(
                 f"{replica.endpoint.root}{path}",
                 content=body,
                 headers={"content-type": "application/json"},
-                timeout=self._timeout_s,
+                timeout=timeout_s,
             )
         except httpx.HTTPError as error:
-            raise UpstreamFailed(f"`{expert}`: {type(error).__name__}") from error
-        finally:
-            replica.in_flight -= 1
+            raise UpstreamFailed(f"`{name}`: {type(error).__name__}") from error
         if response.status_code != 200:
-            raise UpstreamFailed(f"`{expert}` answered HTTP {response.status_code}")
+            raise UpstreamFailed(f"`{name}` answered HTTP {response.status_code}")
         return response.content

@@ -50,6 +50,13 @@ class Usage(msgspec.Struct, gc=False):
 
 
 _decode_written: Final = msgspec.json.Decoder(_Written).decode
+
+
+class _Counted(msgspec.Struct, gc=False):
+    input_tokens: int
+
+
+_decode_counted: Final = msgspec.json.Decoder(_Counted).decode
 _decode_answer: Final = msgspec.json.Decoder(_Answer).decode
 _decode_timings: Final = msgspec.json.Decoder(_Timings).decode
 
@@ -89,6 +96,15 @@ def read_whole(text: bytes) -> Usage | None:
     except msgspec.DecodeError:
         return None
     return None if written is None else _usage(written)
+
+
+def read_count(text: bytes) -> int:
+    """The tokens of a prompt, from an answer to the question for them.
+
+    Raises:
+        msgspec.DecodeError: it is no such answer.
+    """
+    return _decode_counted(text).input_tokens
 
 
 def merge(known: Usage | None, later: Usage | None) -> Usage | None:

@@ -26,7 +26,9 @@ class Conversation(Enum):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Endpoint:
-    """One path. ``generates``: answers cost completion tokens; ``form``: the body is multipart."""
+    """One path. ``generates``: answers cost completion tokens; ``form``: the body is multipart;
+    ``counting``: where llama-server counts the prompt of such a body.
+    """
 
     path: str
     needs: Capability
@@ -35,6 +37,7 @@ class Endpoint:
     generates: bool = False
     form: bool = False
     counted: bool = True
+    counting: str | None = None
 
 
 _TABLE: Final = (
@@ -43,6 +46,7 @@ _TABLE: Final = (
         needs=Capability.CHAT,
         conversation=Conversation.MESSAGES,
         generates=True,
+        counting="/v1/chat/completions/input_tokens",
     ),
     Endpoint(
         path="/v1/completions",
@@ -56,6 +60,7 @@ _TABLE: Final = (
         dialect=Dialect.RESPONSES,
         conversation=Conversation.INPUT,
         generates=True,
+        counting="/v1/responses/input_tokens",
     ),
     Endpoint(
         path="/v1/messages",
@@ -63,6 +68,7 @@ _TABLE: Final = (
         dialect=Dialect.ANTHROPIC,
         conversation=Conversation.MESSAGES,
         generates=True,
+        counting="/v1/messages/count_tokens",
     ),
     Endpoint(
         path="/v1/messages/count_tokens",

@@ -352,12 +352,19 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._exchange is not None:
             self._exchange.resume()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._core.connections.discard(self)
+    def eof_received(self) -> None:
+        # The transport closes now, and what is still written reaches nobody: it must not count.
+        self._leave()
+
+    def _leave(self) -> None:
         exchange, self._exchange = self._exchange, None
         self._deaf = True
         if exchange is not None:
             exchange.cancel()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._core.connections.discard(self)
+        self._leave()
         _super.connection_lost(self, exc)
 
     def shutdown(self) -> None:
