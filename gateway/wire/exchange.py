@@ -192,19 +192,18 @@ class Exchange(Placement):
                 if self.call.endpoint.counted:
                     self.usage = read_whole(raw)
                 self.sent_bytes = len(raw)
-                self._client.write(head.start + lines + raw)
-                self._finish("ok", now)
+                self._finish("ok", now, last=head.start + lines + raw)
                 return
             answer = self.answer = Answer(
                 head, lines, rewrite=self._rewrite, http10=self._client.http10
             )
         self.deadline = now + self._core.settings.timeouts.silence_s
         out = answer.take(raw, payloads, done)
-        if out:
-            self.sent_bytes += len(out)
-            self._client.write(out)
+        self.sent_bytes += len(out)
         if done:
-            self._finish("ok", now)
+            self._finish("ok", now, last=out)
+        elif out:
+            self._client.write(out)
 
     def _own_lines(self) -> bytes:
         """The header lines that are the gateway's, and the end of the head."""
@@ -341,10 +340,16 @@ class Exchange(Placement):
 
     # The end.
 
-    def _finish(self, outcome: str, now: float, *, keep_alive: bool = True) -> None:
+    def _finish(
+        self, outcome: str, now: float, *, last: bytes = b"", keep_alive: bool = True
+    ) -> None:
         core, replica = self._core, self.replica
         self._ended = True
+        # First the books, then the last bytes: what a client has, it has paid for, whatever kills
+        # this process in between.
         core.account(self, outcome, now)
+        if last:
+            self._client.write(last)
         self._release()
         if replica is not None and outcome == "ok" and replica.breaker.failures:
             replica.breaker.succeeded()

@@ -114,7 +114,9 @@ def until(event: asyncio.Event, then: Behaviour) -> Behaviour:
 
 
 class Upstream:
-    """One replica. ``props`` makes it a llama-server with that answer to /props."""
+    """One replica. ``props`` makes it a llama-server with that answer to /props, which also counts
+    the tokens of a prompt: ``prompt_tokens``.
+    """
 
     def __init__(self, rung: str, behaviour: Behaviour) -> None:
         self.rung = rung
@@ -122,6 +124,7 @@ class Upstream:
         self.health = 200
         self.props: dict[str, Any] | None = None
         self.deferred = 0
+        self.prompt_tokens = 7
         self.received: list[Received] = []
         self.connections = 0
         self.gone = asyncio.Event()
@@ -172,6 +175,9 @@ class Upstream:
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         if method == "GET":
             await self._tell(path, headers, writer)
+            return None
+        if self.props is not None and path.endswith(("/input_tokens", "/count_tokens")):
+            await say(writer, 200, b'{"input_tokens": %d}' % self.prompt_tokens)
             return None
         self.connections += 1
         request = Received(method, path, headers, body, reused=count > 0)

@@ -148,7 +148,7 @@ async def test_a_request_waits_for_a_replica_that_comes_back_and_not_for_ever(
 ):
     expert = await upstream()
     catalogue.register("general", expert)
-    gateway = await serve(probe_interval_s=60, admission={"restart_wait_s": 0.5})
+    gateway = await serve(probe_interval_s=60, admission={"restart_wait_s": 2})
     await expert.stop()
     assert (await gateway.chat()).status_code == 503
     asking = asyncio.create_task(gateway.chat())

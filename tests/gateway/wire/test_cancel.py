@@ -202,3 +202,22 @@ async def test_many_clients_that_leave_at_random_moments_leave_nothing_behind(
         return len(os.listdir("/proc/self/fd")) < files + 20
 
     await gateway.until(closed)
+
+
+async def test_a_llama_server_counts_the_prompt_of_a_request_that_was_broken_off(
+    serve, upstream, catalogue, tmp_path
+):
+    expert = await upstream(says_nothing)
+    expert.props, expert.prompt_tokens = {"total_slots": 4}, 123
+    catalogue.register("general", expert)
+    gateway = await serve(data_dir=str(tmp_path))
+    raw = await Raw.open(gateway)
+    await raw.send(post(ASK % b"false"), pause_s=0.1)
+    await raw.close()
+
+    async def counted() -> bool:
+        return (await gateway.usage())["prompt_tokens"] == 123
+
+    await gateway.until(counted)
+    usage = await gateway.usage()
+    assert (usage["requests"], usage["aborted"]) == (1, 1)
