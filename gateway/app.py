@@ -87,7 +87,13 @@ def create_app(
                 core.log.flush()
 
     app = FastAPI(
-        title="Hearth", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan
+        title="Hearth",
+        # A redirect would lead to whatever host the client named.
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=lifespan,
     )
     app.add_middleware(Tagging)
     app.add_exception_handler(GatewayError, _gateway_error)

@@ -13,7 +13,7 @@ from contract.gateway_settings import GatewaySettings
 from gateway.access.access import Access
 from gateway.access.period import utc_day
 from gateway.admission.waiting import WaitingRoom
-from gateway.errors import GatewayError
+from gateway.errors import BadRequest, GatewayError
 from gateway.fleet.ask import Asker
 from gateway.fleet.prefix import Link, PrefixIndex, chain
 from gateway.fleet.replicas import Fleet, Replica
@@ -114,7 +114,12 @@ class Core:
         document: dict[str, Any] = {}
         session = call.head.session
         if not call.endpoint.form:
-            document = msgspec.json.decode(call.content)
+            try:
+                document = msgspec.json.decode(call.content)
+            except (msgspec.DecodeError, RecursionError):
+                # Valid JSON, but with a number that no double holds, or too deep to look into.
+                msg = "The request body holds a value that cannot be read."
+                raise BadRequest(msg) from None
         facts = read_facts(
             document,
             endpoint=call.endpoint.path,

@@ -134,6 +134,8 @@ class Admin:
         """What was used, until this moment."""
         query = read_query(UsageQuery, request.query_params)
         last = utc_day(self._clock()) if query.end is None else day_of(query.end)
+        if last < 0:
+            raise BadRequest("to: lies before 1970", param="to")
         first = last - _REPORTED_DAYS + 1 if query.start is None else day_of(query.start)
         if first > last:
             raise BadRequest("from: lies after to", param="from")

@@ -31,6 +31,10 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=40)]
 DocumentType = TypeVar("DocumentType", bound=BaseModel)
 
 
+# Later ends could not be told in a list: in some zone of the world they lie beyond the last date.
+_LAST: Final = 253_402_214_400.0  # 9999-12-31
+
+
 class _Fields(BaseModel):
     """What can be said about a key; an absent or null limit is none."""
 
@@ -67,6 +71,9 @@ class _Fields(BaseModel):
     def _one_end(self) -> Self:
         if self.expires_in_s is not None and self.expires_at is not None:
             msg = "give expires_in_s or expires_at, not both"
+            raise ValueError(msg)
+        if self.expires_at is not None and self.expires_at.timestamp() > _LAST:
+            msg = "expires_at lies beyond the last date; null means never"
             raise ValueError(msg)
         return self
 

@@ -20,6 +20,11 @@ def identify(core: Core, request: Request) -> Key:
     return key
 
 
+def presents_key(request: Request) -> bool:
+    """Whether it comes with a key, valid or not."""
+    return bool(_presented(request.headers))
+
+
 def is_local(request: Request) -> bool:
     """Whether it comes from this machine."""
     try:

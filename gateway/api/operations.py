@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
 from contract import headers
-from gateway.api.guard import identify, is_local
+from gateway.api.guard import identify, is_local, presents_key
 from gateway.core import Core
 from gateway.errors import BadRequest, BodyTooLarge, NotWorking, ShuttingDown
 from gateway.request.endpoints import NAMES
@@ -57,16 +57,15 @@ class Operations:
         return JSONResponse({"status": "ok"})
 
     async def metrics(self, request: Request) -> Response:
-        """Prometheus' text form; without a key only from this machine."""
-        if not is_local(request):
-            identify(self._core, request)
+        """Prometheus' text form; without a key only from this machine, and then of all keys."""
+        key = self._looker(request)
         core = self._core
         text = exposition(
             core.metrics,
             core.fleet,
             core.settings.experts,
             core.waiting.length,
-            core.ledger.counted(),
+            [row for row in core.ledger.counted() if key is None or row[0] == key],
         )
         return PlainTextResponse(text, media_type=_METRICS_TYPE)
 
@@ -76,9 +75,16 @@ class Operations:
 
     async def status(self, request: Request) -> Response:
         """The figures of the status page; without a key only from this machine."""
-        if not is_local(request):
-            identify(self._core, request)
-        return JSONResponse(status(self._core), headers={"cache-control": "no-store"})
+        key = self._looker(request)
+        return JSONResponse(status(self._core, key), headers={"cache-control": "no-store"})
+
+    def _looker(self, request: Request) -> str | None:
+        """Whose figures are shown: those of the key that asks, or of all (None) to someone who asks
+        without a key from this machine.
+        """
+        if is_local(request) and not presents_key(request):
+            return None
+        return identify(self._core, request).id
 
     async def explain(self, request: Request) -> Response:
         """What would be decided for a body, and why. Nothing is sent to an expert but the questions

@@ -60,7 +60,8 @@ class Tagging:
                 logging.DEBUG if scope["path"] in _FREQUENT and status < 400 else logging.INFO,
                 "%s %s status=%s ms=%.1f id=%s key=%s",
                 scope["method"],
-                scope["path"],
+                # As it came: unquoted, it could hold line ends.
+                scope.get("raw_path", b"").decode("latin-1"),
                 status or "none",
                 (time.monotonic() - began) * 1000,
                 request_id,

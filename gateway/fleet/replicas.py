@@ -13,6 +13,7 @@ from gateway.wire.heads import request_prefix
 from gateway.wire.upstream import Pool
 
 _REMEMBERED: Final = 256
+_LONGEST_REMEMBERED: Final = 128
 DEFAULT_SLOTS: Final = 8  # for servers that do not say how many requests they take at once
 
 
@@ -114,7 +115,7 @@ class Replica:
         """The head of a request to it, as far as all requests share it."""
         host = urlsplit(self.endpoint.url).netloc
         found = request_prefix(path, host, self._upstream_key, content_type)
-        if len(self.prefixes) < _REMEMBERED:
+        if len(self.prefixes) < _REMEMBERED and len(content_type) <= _LONGEST_REMEMBERED:
             self.prefixes[path, content_type] = found
         return found
 

@@ -3,10 +3,23 @@
 import re
 from typing import Final
 
-from gateway.request.endpoints import Endpoint
+import httptools
+
+from gateway.request.endpoints import ENDPOINTS, Endpoint
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: ?(\d+)\r\n", re.IGNORECASE)
 _LONGEST_LENGTH: Final = 9
+
+
+def endpoint_of(target: bytes) -> Endpoint | None:
+    """Which endpoint a request line wants; None for every other path, and for what is no URL."""
+    path = target.partition(b"?")[0]
+    if not path.startswith(b"/"):
+        try:
+            path = httptools.parse_url(target).path  # with scheme and host, as proxies ask
+        except httptools.HttpParserInvalidURLError:
+            return None
+    return ENDPOINTS.get(path)
 
 
 class RequestHead:

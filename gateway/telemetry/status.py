@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from gateway.core import Core
 
 
-def status(core: "Core") -> dict[str, Any]:
+def status(core: "Core", only_key: str | None = None) -> dict[str, Any]:
     """Experts with their replicas and queues since this process began, and tokens by key of today,
-    UTC.
+    UTC; with ``only_key`` those of this key alone.
     """
     keys: dict[str, dict[str, int]] = {}
     for key, _, counters in core.ledger.counted():
+        if only_key is not None and key != only_key:
+            continue
         row = keys.setdefault(key, {"requests": 0, "prompt_tokens": 0, "completion_tokens": 0})
         row["requests"] += counters.requests
         row["prompt_tokens"] += counters.prompt_tokens

@@ -112,9 +112,14 @@ def status_line(status: int) -> bytes:
 
 
 def error_response(
-    error: GatewayError, dialect: Dialect, lines: bytes = b"", *, keep_alive: bool = True
+    error: GatewayError,
+    dialect: Dialect,
+    lines: bytes = b"",
+    *,
+    keep_alive: bool = True,
+    empty: bool = False,
 ) -> bytes:
-    """A whole answer that says what is wrong."""
+    """A whole answer that says what is wrong; ``empty``: its head only, as HEAD demands."""
     body = error_body(error, dialect)
     headers = "".join(f"{name}: {value}\r\n" for name, value in error.headers().items())
     return b"%bcontent-type: application/json\r\n%b%b%bcontent-length: %d\r\n\r\n%b" % (
@@ -123,7 +128,7 @@ def error_response(
         lines,
         b"" if keep_alive else b"connection: close\r\n",
         len(body),
-        body,
+        b"" if empty else body,
     )
 
 

@@ -24,8 +24,8 @@ from gateway.errors import (
     ShuttingDown,
 )
 from gateway.request.call import Call, request_id
-from gateway.request.endpoints import ENDPOINTS, Dialect
-from gateway.request.head import Repeat, RequestHead
+from gateway.request.endpoints import Dialect
+from gateway.request.head import Repeat, RequestHead, endpoint_of
 from gateway.wire.exchange import Exchange
 from gateway.wire.heads import LARGEST_HEAD, error_response
 
@@ -42,9 +42,8 @@ _now: Final = time.monotonic
 
 class GatewayProtocol(HttpToolsProtocol):
     """One client connection. One request at a time: what a client sends before its answer has
-    ended is not read, and the connection closes behind that answer.
-
-    Defaults stand on the class, so that a connection holds only what it has met.
+    ended is not read, and the connection closes behind that answer. Defaults stand on the class,
+    so that a connection holds only what it has met.
     """
 
     http10 = False
@@ -56,16 +55,13 @@ class GatewayProtocol(HttpToolsProtocol):
     _presented: bytes | None = None
     _refusal: GatewayError | None = None
     _parts: list[bytes]
-    _received = 0
     _missing = 0  # bytes of a body whose head was recognised and not parsed
-    _head_bytes = 0
-    _undecided = False
-    _reading = False
+    _received = _head_bytes = 0
+    _trailing = False  # header fields behind the head are trailers, which mean nothing here
     _deaf = False  # nothing more is read
-    _last = False
+    _undecided = _reading = _last = False
     paused_at = 0.0  # since when the client leaves its answer unread
-    _since = 0.0
-    _lingers_since = 0.0
+    _since = _lingers_since = 0.0
 
     def connection_made(self, transport: Any) -> None:
         _super.connection_made(self, transport)
@@ -124,8 +120,7 @@ class GatewayProtocol(HttpToolsProtocol):
             return
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserCallbackError as error:
-            # A fault of this module and not of the client's bytes.
+        except httptools.HttpParserCallbackError as error:  # a fault of this module
             _log.error("request could not be read", exc_info=error.__context__)
             self._refuse_at_once(Internal())
         except httptools.HttpParserUpgrade as change:
@@ -134,7 +129,9 @@ class GatewayProtocol(HttpToolsProtocol):
             self._malformed()
         if self._reading and self._head_bytes > LARGEST_HEAD:
             self._refuse_at_once(HeadTooLarge(_TOO_LARGE))
-        elif starts and self._head is not None and self._repeat is None and not self._deaf:
+        elif (
+            starts and self._head is not None and not (self._repeat or self._refusal or self._deaf)
+        ):
             self._repeat = Repeat.of(self._head, data)
 
     def _decline_upgrade(self, rest: bytes) -> None:
@@ -158,6 +155,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._head = self._refusal = self._repeat = None
         self._since = _now()
         self._received = 0
+        self._trailing = False
 
     def on_url(self, url: bytes) -> None:
         if not self._deaf:
@@ -167,7 +165,7 @@ class GatewayProtocol(HttpToolsProtocol):
         """The path is known: one of ours, or FastAPI's."""
         self._undecided = False
         url = self.url
-        endpoint = ENDPOINTS.get(url.partition(b"?")[0])
+        endpoint = endpoint_of(url)
         if endpoint is None:
             _super.on_message_begin(self)
             self.url = url
@@ -176,7 +174,7 @@ class GatewayProtocol(HttpToolsProtocol):
             self._parts = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._deaf:
+        if self._deaf or self._trailing:
             return
         if self._undecided:
             self._decide()
@@ -191,11 +189,10 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._undecided:
             self._decide()
         self._head_bytes = -(1 << 62)  # what follows is a body, which has a limit of its own
+        self._trailing = True
         head = self._head
         if head is None:
-            _super.on_headers_complete(self)
-            if self._core.draining:
-                self.cycle.keep_alive = False
+            self._hand_to_asgi()
             return
         self.http10 = head.http10 = self.parser.get_http_version() != "1.1"
         self._last = head.last = (
@@ -214,6 +211,13 @@ class GatewayProtocol(HttpToolsProtocol):
             return
         if head.expects:
             self.write(_CONTINUE)
+
+    def _hand_to_asgi(self) -> None:
+        try:
+            _super.on_headers_complete(self)
+            self.cycle.keep_alive &= not self._core.draining
+        except (httptools.HttpParserInvalidURLError, AttributeError):
+            self._malformed()  # what it wants is no URL, or one without a path
 
     def _check(self, head: RequestHead) -> Key:
         """Who asks, and whether this key may ask here. Recognising a key costs a digest, so what
@@ -236,8 +240,7 @@ class GatewayProtocol(HttpToolsProtocol):
         return key
 
     def _check_size(self, size: int) -> None:
-        limit = self._core.settings.max_body_bytes
-        if size > limit:
+        if size > (limit := self._core.settings.max_body_bytes):
             raise BodyTooLarge(f"The request body may have at most {limit} bytes.")
 
     def on_body(self, body: bytes) -> None:
@@ -296,14 +299,9 @@ class GatewayProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _answer_refusal(self, error: GatewayError) -> None:
-        head, keep_alive = self._head, not self._last
-        dialect = head.endpoint.dialect if head is not None else Dialect.OPENAI
-        named = request_id(head.offered_id if head is not None else None)
-        self._core.metrics.refused[error.code or error.kind] += 1
-        lines = b"x-request-id: %b\r\n" % named
-        self.write(error_response(error, dialect, lines, keep_alive=keep_alive))
+        self._tell(error, keep_alive=not self._last)
         self._since = _now()
-        if not keep_alive:
+        if self._last:
             self._deaf = True
             self.transport.close()
 
@@ -313,14 +311,20 @@ class GatewayProtocol(HttpToolsProtocol):
             return
         self._reading = False
         self._deaf = self._last = True
-        self._core.metrics.refused[error.code or error.kind] += 1
-        dialect = self._head.endpoint.dialect if self._head is not None else Dialect.OPENAI
-        self.write(error_response(error, dialect, keep_alive=False))
+        self._tell(error, keep_alive=False)
         if self.transport.can_write_eof():
             self.transport.write_eof()
             self._lingers_since = _now()
         else:
             self.transport.close()
+
+    def _tell(self, error: GatewayError, *, keep_alive: bool) -> None:
+        head, parser = self._head, self.parser
+        dialect = head.endpoint.dialect if head is not None else Dialect.OPENAI
+        lines = b"x-request-id: %b\r\n" % request_id(head.offered_id if head is not None else None)
+        empty = head is not None and parser.get_method() == b"HEAD"
+        self._core.metrics.refused[error.code or error.kind] += 1
+        self.write(error_response(error, dialect, lines, keep_alive=keep_alive, empty=empty))
 
     def _malformed(self) -> None:
         if self._exchange is not None or self._busy():
@@ -354,9 +358,6 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> None:
         # The transport closes now, and what is still written reaches nobody: it must not count.
-        self._leave()
-
-    def _leave(self) -> None:
         exchange, self._exchange = self._exchange, None
         self._deaf = True
         if exchange is not None:
@@ -364,7 +365,7 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._core.connections.discard(self)
-        self._leave()
+        self.eof_received()
         _super.connection_lost(self, exc)
 
     def shutdown(self) -> None:

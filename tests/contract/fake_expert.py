@@ -23,6 +23,12 @@ _HEADERS: Final = {
     "traceparent",
     "content-length",
 }
+# What the gateway asks on its own behalf, through a client of its own: the prompt of a request that
+# was broken off. Nothing that a client sends takes this form.
+_OWN_HEADERS: Final = {
+    *("host", "accept", "accept-encoding", "connection", "user-agent", "content-type"),
+    "content-length",
+}
 _LINE: Final = re.compile(rb"[a-z0-9-]+: [\x20-\x7e\x80-\xff]*")
 _REQUEST_LINE: Final = re.compile(rb"POST /v1/[a-z_/]+ HTTP/1\.1")
 
@@ -45,13 +51,15 @@ Behaviour = Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]
 
 
 class FakeExpert:
-    """One replica. It keeps the last ``keep`` requests."""
+    """One replica. It keeps the last ``keep`` requests; ``counted`` are prompts that the gateway
+    itself let it count.
+    """
 
     def __init__(self, behaviour: Behaviour, *, slots: int = 8, keep: int = 100) -> None:
         self.behaviour = behaviour
         self.slots = slots
         self.asked: list[Asked] = []
-        self.count = 0
+        self.count = self.counted = 0
         self.violations: list[bytes] = []
         self.gone = threading.Event()
         self.port = free_port()
@@ -91,6 +99,14 @@ class FakeExpert:
         first, *lines = head.split(b"\r\n")
         if first.startswith(b"GET "):
             await self._tell(first.split(b" ")[1].decode(), writer)
+            return True
+        path = first.split(b" ")[1].decode("latin-1") if first.count(b" ") == 2 else ""
+        own = {line.partition(b":")[0].decode("latin-1").lower() for line in lines}
+        if path.endswith(("/input_tokens", "/count_tokens")) and own == _OWN_HEADERS:
+            length = next(line for line in lines if line.lower().startswith(b"content-length:"))
+            await reader.readexactly(int(length.partition(b":")[2]))
+            self.counted += 1
+            await say(writer, 200, {"input_tokens": 1})
             return True
         headers = {}
         for line in lines:
