@@ -33,7 +33,6 @@ class Ledger:
     """Counts requests, tokens and cost per key, model and day."""
 
     __slots__ = (
-        "_absorbed",
         "_allocate",
         "_begins",
         "_clock",
@@ -68,7 +67,6 @@ class Ledger:
         self._pack = _COUNTERS.pack_into
         self._unpack = _COUNTERS.unpack_from
         self._folding = threading.Lock()
-        self._absorbed = folder is None
         self._forgetful = False
         self._rows: dict[tuple[str, str], tuple[LedgerFile, int]] = {}
         self._set_day(utc_day(clock()))
@@ -137,8 +135,7 @@ class Ledger:
         """
         with self._folding:
             try:
-                if not self._absorbed:
-                    self._absorb()
+                self._absorb()
                 self._write()
             except StorageUnavailable:
                 for file in self._files:
@@ -204,14 +201,15 @@ class Ledger:
                 file.mark_written(content)
 
     def _absorb(self) -> None:
-        """What processes that were killed have left behind."""
+        """What processes that were killed have left behind. Looked for each time: the kernel may
+        let go of a killed process's locks a moment after its successor has begun.
+        """
         if self._folder is not None:
             for file in abandoned(self._folder):
                 try:
                     self._end(file)
                 finally:
                     file.close()
-        self._absorbed = True
 
     def _end(self, file: LedgerFile) -> None:
         self._table.absorb(file.name, file.all_rows())

@@ -22,13 +22,13 @@ def mend(content: bytes, body: Body, endpoint: Endpoint) -> tuple[bytes, Rewrite
     that one does what was meant. One call at a time is not enforced, so the surplus is dropped.
 
     Raises:
-        BadRequest: the chosen tool is none of those offered.
+        BadRequest: the chosen tool is none of those offered, or a value cannot be read.
     """
     choice = bytes(body.tool_choice)
     one_call = body.parallel_tool_calls is False
     fields = None
     if choice[:1] == b"{":
-        chosen = msgspec.json.decode(choice)
+        chosen = _decoded(choice, "tool_choice")
         one_call |= chosen.get("disable_parallel_tool_use") is True
         fields = _mended_choice(chosen, bytes(body.tools), endpoint.dialect)
     rewrite = Rewrite(one_call=True) if one_call and body.tools else None
@@ -41,11 +41,19 @@ def replaced(content: bytes, fields: dict[str, Any]) -> bytes:
     return _encode(known | fields)
 
 
+def _decoded(text: bytes, field: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        # Valid JSON, but with a number that no double holds, or too deep to look into.
+        raise BadRequest(f"`{field}` holds a value that cannot be read.", param=field) from None
+
+
 def _mended_choice(chosen: dict[str, Any], tools: bytes, dialect: Dialect) -> dict[str, Any] | None:
     name = _chosen_name(chosen)
     if name is None:
         return None
-    offered = msgspec.json.decode(tools) if tools else []
+    offered = _decoded(tools, "tools") if tools else []
     named = [tool for tool in offered if _tool_name(tool) == name] if _is_list(offered) else []
     if not named:
         msg = "`tool_choice` names a function that `tools` lacks."
@@ -87,12 +95,16 @@ def adapt(
 ) -> tuple[bytes, Rewrite | None]:
     """The same body for a server that is no llama-server: it may know the model by another name,
     and unless it ``counts`` by itself it tells the tokens of a stream only when asked to.
+
+    Raises:
+        BadRequest: a value cannot be read.
     """
     fields: dict[str, Any] = {}
     if model is not None and not endpoint.form:
         fields["model"] = model
     if not counts and body.stream and endpoint.generates and endpoint.dialect is Dialect.OPENAI:
-        options = msgspec.json.decode(body.stream_options) if body.stream_options else None
+        raw = bytes(body.stream_options)
+        options = _decoded(raw, "stream_options") if raw else None
         options = options if isinstance(options, dict) else {}
         if not options.get("include_usage"):
             fields["stream_options"] = options | {"include_usage": True}

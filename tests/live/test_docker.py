@@ -97,11 +97,12 @@ def test_the_gateway_answers_from_a_container_without_privileges(contained: Sand
     assert host["CapDrop"] == ["ALL"]
     assert host["ReadonlyRootfs"]
     assert not host["Privileged"]
-    # Nomad's own three task directories, and nothing else of this machine.
+    # Nomad's own three task directories, the folder of its keys, and nothing else of this machine.
     assert {mount["Destination"] for mount in container["Mounts"]} == {
         "/alloc",
         "/local",
         "/secrets",
+        str(contained.root / ".hearth/dev/gateway"),
     }
 
 
@@ -113,7 +114,7 @@ def test_an_image_stack_is_unchanged_after_an_update(contained: Sandbox) -> None
 def test_a_changed_file_of_the_gateway_makes_a_new_tag_for_its_image_and_job_alone(
     contained: Sandbox,
 ) -> None:
-    file = contained.root / "gateway" / "metrics.py"
+    file = contained.root / "gateway" / "errors.py"
     before = file.read_text()
     file.write_text(f"{before}\n# changed\n")
     try:
