@@ -95,19 +95,25 @@ def adapt(
 ) -> tuple[bytes, Rewrite | None]:
     """The same body for a server that is no llama-server: it may know the model by another name,
     and unless it ``counts`` by itself it tells the tokens of a stream only when asked to.
-
-    Raises:
-        BadRequest: a value cannot be read.
+    Options that cannot be read are left to that server: nothing may be raised here, where a
+    connection is held already.
     """
     fields: dict[str, Any] = {}
     if model is not None and not endpoint.form:
         fields["model"] = model
     if not counts and body.stream and endpoint.generates and endpoint.dialect is Dialect.OPENAI:
-        raw = bytes(body.stream_options)
-        options = _decoded(raw, "stream_options") if raw else None
-        options = options if isinstance(options, dict) else {}
-        if not options.get("include_usage"):
+        options = _options(bytes(body.stream_options))
+        if options is not None and not options.get("include_usage"):
             fields["stream_options"] = options | {"include_usage": True}
             one_call = rewrite is not None and rewrite.one_call
             rewrite = Rewrite(one_call=one_call, without_usage=True)
     return (replaced(content, fields) if fields else content), rewrite
+
+
+def _options(text: bytes) -> dict[str, Any] | None:
+    """Stream options as an object, empty where there are none; None where they cannot be read."""
+    try:
+        options = msgspec.json.decode(text) if text else {}
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return options if isinstance(options, dict) else {}

@@ -55,7 +55,9 @@ class FakeExpert:
     itself let it count.
     """
 
-    def __init__(self, behaviour: Behaviour, *, slots: int = 8, keep: int = 100) -> None:
+    def __init__(
+        self, behaviour: Behaviour, *, slots: int = 8, keep: int = 100, llama: bool = True
+    ) -> None:
         self.behaviour = behaviour
         self.slots = slots
         self.asked: list[Asked] = []
@@ -65,6 +67,7 @@ class FakeExpert:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._keep = keep
+        self._llama = llama
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -140,8 +143,9 @@ class FakeExpert:
         """What probes ask."""
         known: dict[str, Any] = {
             "/v1/models": {"data": [{"id": "fake"}]},
-            "/props": {"total_slots": self.slots},
         }
+        if self._llama:
+            known["/props"] = {"total_slots": self.slots}
         await say(writer, 200 if path in known else 404, known.get(path, {}))
 
 

@@ -101,7 +101,7 @@ DOCUMENT = {
     "info": {"title": "gateway", "version": "1"},
     "paths": {
         "/health": {"get": operation(200, ANY, 405)},
-        "/status.json": {"get": operation(200, ANY, 405)},
+        "/status.json": {"get": operation(200, ANY, 401, 405)},
         "/v1/models": {"get": operation(200, LIST, 401, 405)},
         "/v1/models/{id}": {"get": operation(200, ANY, 401, 404, 405, parameters=ID)},
         "/v1/route/explain": {

@@ -6,8 +6,10 @@ import re
 import httpx
 import pytest
 
-from tests.contract.processes import KEY
+from tests.contract.fake_expert import FakeExpert
+from tests.contract.processes import KEY, GatewayProcess, wait_until
 from tests.hostile.arsenal import request
+from tests.hostile.conftest import echoes
 from tests.hostile.wire import check, exchange, read_answers
 
 pytestmark = pytest.mark.service
@@ -72,6 +74,40 @@ async def test_a_number_beyond_a_double_is_no_fault_of_the_gateway(siege, number
     content = b'{"model":"auto","messages":[],"x":%b}' % number.encode()
     told = await answers(siege, post(content))
     check(told[0])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b'"tool_choice":{"x":1e999}',
+        b'"tool_choice":{"type":"function","name":"a"},"tools":[{"name":"a","x":1e999}]',
+        b'"parallel_tool_calls":false,"tools":[{"x":1e999}]',
+        b'"stream":true,"stream_options":{"x":1e999}',
+    ],
+)
+async def test_such_a_number_is_none_in_a_field_that_is_looked_into(siege, fields):
+    told = await answers(siege, post(b'{"model":"general","messages":[],%b}' % fields))
+    assert told
+    check(told[0])
+
+
+async def test_options_that_cannot_be_read_leave_no_client_without_an_answer(plain):
+    content = b'{"model":"general","messages":[],"stream":true,"stream_options":{"x":1e999}}'
+    for _ in range(3):  # the first opens a connection, the next find one
+        heard = await exchange(plain.port, post(content), patience_s=5)
+        check(read_answers(heard)[0])
+    assert wait_until(lambda: plain.metric("in_flight") == 0, within_s=5)
+
+
+@pytest.fixture
+def plain(tmp_path):
+    """A gateway in front of a server that is no llama-server, which is asked for the usage."""
+    expert = FakeExpert(echoes, llama=False)
+    upstreams = [{"url": expert.url}]
+    gateway = GatewayProcess(tmp_path, {"general": {"upstreams": upstreams}})
+    yield gateway
+    gateway.stop()
+    expert.stop()
 
 
 def test_a_window_of_usage_before_the_first_date_is_a_bad_request(siege_of_its_own):
