@@ -34,6 +34,7 @@ CORE: Final = "core"
 
 
 _COUNTING_S: Final = 10.0
+_MOST_COUNTING: Final = 32
 _SETTLING_S: Final = 1.0
 
 
@@ -164,6 +165,8 @@ class Core:
         and what was booked at once was a guess.
         """
         replica, path = exchange.replica, exchange.call.endpoint.counting
+        if len(self._counting) >= _MOST_COUNTING:
+            return  # the guess stands: a crowd that leaves must not become a crowd of questions
         if replica is not None and replica.counts and path is not None:
             task = self.loop.create_task(self._correct(exchange, guessed, replica, path))
             self._counting.add(task)

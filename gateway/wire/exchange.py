@@ -149,8 +149,12 @@ class Exchange(Placement):
         self._task = None
         if self._ended:
             connection.abort()
-        else:
+            return
+        try:
             self._hand_over(replica, connection)
+        except Exception:
+            self._core.log.failure("request could not be sent", self)
+            self.fail(Internal())
 
     def _hand_over(self, replica: Replica, connection: Connection) -> None:
         call, body = self.call, self.body
