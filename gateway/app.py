@@ -35,6 +35,7 @@ from gateway.wire.upstream import Pool
 
 _FIRST_LOOK_S: Final = 2.0
 _SWEEP_S: Final = 0.25
+_SLICE: Final = 64
 _COOL_SWEEPS: Final = 20
 _JSON: Final = "application/json"
 
@@ -150,16 +151,26 @@ async def _sweep(core: Core) -> None:
     rounds = 0
     while True:
         await asyncio.sleep(_SWEEP_S)
-        now = time.monotonic()
-        for connection in tuple(core.connections):
-            connection.sweep(now)
+        await _sweep_connections(core)
         core.sweep()
         core.log.flush()
         rounds += 1
+        now = time.monotonic()
         for replica in core.fleet.all():
             replica.pool.tend(now)
             if rounds % _COOL_SWEEPS == 0:
                 replica.pool.cool()
+
+
+async def _sweep_connections(core: Core) -> None:
+    """A few at a time: thousands of streams must not wait for a look at all of them."""
+    every = tuple(core.connections)
+    for start in range(0, len(every), _SLICE):
+        now = time.monotonic()
+        for connection in every[start : start + _SLICE]:
+            if connection in core.connections:
+                connection.sweep(now)
+        await asyncio.sleep(0)
 
 
 def _needs_tls(settings: GatewaySettings) -> bool:

@@ -16,7 +16,7 @@ import uvicorn
 
 from contract.gateway_settings import GatewaySecrets, GatewaySettings
 from gateway.documents import read_document
-from gateway.serving import create_worker, server_config, settle_memory
+from gateway.serving import create_worker, make_room_for_files, server_config, settle_memory
 
 _PACE_S: Final = 0.2
 _FASTEST_DEATH_S: Final = 5.0
@@ -95,6 +95,7 @@ def _work(
         GatewaySecrets() if secrets_file is None else read_document(secrets_file, GatewaySecrets)
     )
     settle_memory()
+    make_room_for_files()
     server = uvicorn.Server(server_config(create_worker(settings, secrets, worker), settings))
     server.run(sockets=[listener])
     sys.exit(0 if server.started else 1)

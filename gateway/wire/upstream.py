@@ -72,7 +72,7 @@ class Connection(asyncio.Protocol):
         self._head = self._chunks = None
         self._held = b""
         self.uses += 1
-        if len(body) < 32768:
+        if len(body) < 131_072:
             self.transport.write(head + body)
         else:
             self.transport.write(head)
