@@ -115,12 +115,7 @@ async def _assemble(
 
     def connect(endpoint: Endpoint) -> Pool:
         host, port = endpoint.address
-        return Pool(
-            host,
-            port,
-            tls=tls if endpoint.tls else None,
-            connect_s=settings.timeouts.connect_s,
-        )
+        return Pool(host, port, tls=tls if endpoint.tls else None)
 
     client = await stack.enter_async_context(_own_client(secrets.upstream_key))
     fleet = Fleet(connect, upstream_key=secrets.upstream_key)

@@ -129,14 +129,14 @@ class Exchange(Placement):
         if replica.breaker.open:
             replica.breaker.taken(now)
         self._attempts += 1
-        self.deadline = now + core.settings.timeouts.first_byte_s
         if self._links:
             core.prefixes.learn(self._links, replica.endpoint.id)
         connection = None if fresh else replica.pool.take(now)
         if connection is None:
+            self.deadline = now + core.settings.timeouts.connect_s
             self._task = core.loop.create_task(self._connect(replica))
         else:
-            self._hand_over(replica, connection)
+            self._hand_over(replica, connection, now)
 
     async def _connect(self, replica: Replica) -> None:
         try:
@@ -151,13 +151,14 @@ class Exchange(Placement):
             connection.abort()
             return
         try:
-            self._hand_over(replica, connection)
+            self._hand_over(replica, connection, _now())
         except Exception:
             self._core.log.failure("request could not be sent", self)
             self.fail(Internal())
 
-    def _hand_over(self, replica: Replica, connection: Connection) -> None:
+    def _hand_over(self, replica: Replica, connection: Connection, now: float) -> None:
         call, body = self.call, self.body
+        self.deadline = now + self._core.settings.timeouts.first_byte_s
         content = call.content
         self._connection = connection
         if self._client.paused_at:
@@ -293,6 +294,10 @@ class Exchange(Placement):
                 return
             msg = f"`{self.expert}` is busy and no slot came free in time."
             self.fail(QueueTimedOut(msg, retry_after_s=eta) if usable else self._nobody())
+            return
+        if self._connection is None and self.holding and self.replica is not None:
+            self._drop()
+            self._lose(self.replica, None)
             return
         when = "in the middle of its answer" if self.sent_bytes else "before it answered"
         self.fail(UpstreamSilent(f"The expert fell silent {when}."))

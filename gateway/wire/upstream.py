@@ -15,6 +15,8 @@ _IDLE_S: Final = 4.0  # llama-server closes an idle connection after 5 s
 _USES: Final = 99  # and after 100 requests
 _LARGEST_HELD: Final = 16 * 1024 * 1024
 _MOST_SPARES: Final = 512
+_SPARES_AT_ONCE: Final = 32
+_SPARE_S: Final = 5.0
 
 
 class Taker(Protocol):
@@ -191,22 +193,20 @@ class Pool:
         port: int,
         *,
         tls: ssl.SSLContext | None = None,
-        connect_s: float = 5.0,
         limit: int = 8,
     ) -> None:
         self.host, self.port, self.limit = host, port, limit
         self._tls = tls
-        self._connect_s = connect_s
         self._idle: list[Connection] = []
         self._opening = 0
-        self._wanted = 0
+        self._wanted = self._missed = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def take(self, now: float) -> Connection | None:
         """The connection used last, if any is still good."""
         idle = self._idle
         if not idle:
-            self._wanted = min(self._wanted + 1, self.limit, _MOST_SPARES)
+            self._missed += 1
         while idle:
             connection = idle.pop()
             if connection.alive and now - connection.idle_since < _IDLE_S:
@@ -226,27 +226,30 @@ class Pool:
             self._idle.remove(connection)
 
     async def open(self) -> Connection:
-        """A new connection.
+        """A new connection. Takes as long as the network lets it: who asks has a deadline.
 
         Raises:
-            OSError: there is none to be had; TimeoutError is one.
+            OSError: there is none to be had.
         """
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(self._connect_s):
-            _, connection = await loop.create_connection(
-                lambda: Connection(self), self.host, self.port, ssl=self._tls
-            )
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: Connection(self), self.host, self.port, ssl=self._tls
+        )
         return connection
 
     def tend(self, now: float) -> None:
-        """Called a few times a second: opens spares in the background, and not in the middle of the
-        burst that misses them.
+        """Called a few times a second: opens spares in the background, a few at a time, and not in
+        the middle of the burst that misses them.
         """
+        if self._missed:
+            self._wanted = min(self._wanted + self._missed, self.limit, _MOST_SPARES)
+            self._missed = 0
+            return
         if not self._wanted:
             return
         while self._idle and now - self._idle[0].idle_since >= _IDLE_S:
             self._idle.pop(0).abort()
-        for _ in range(self._wanted - len(self._idle) - self._opening):
+        missing = self._wanted - len(self._idle) - self._opening
+        for _ in range(min(missing, _SPARES_AT_ONCE)):
             self._opening += 1
             task = asyncio.ensure_future(self._spare())
             self._tasks.add(task)
@@ -258,7 +261,8 @@ class Pool:
 
     async def _spare(self) -> None:
         try:
-            connection = await self.open()
+            async with asyncio.timeout(_SPARE_S):
+                connection = await self.open()
         except OSError:
             return
         finally:

@@ -1,7 +1,10 @@
 """What a client sees when upstreams refuse, stall and die."""
 
 import asyncio
+import contextlib
 import json
+import socket
+import time
 
 import pytest
 
@@ -49,6 +52,29 @@ async def test_a_replica_that_refuses_connections_is_skipped_and_then_forgotten(
         assert (await gateway.chat()).status_code == 200
     assert await gateway.replicas() == 1
     assert len(sound.received) == 4
+
+
+async def test_a_replica_that_does_not_answer_the_connection_is_given_up_in_time(
+    serve, upstream, catalogue
+):
+    lost, sound = await upstream(), await upstream()
+    catalogue.register("general", lost, sound)
+    gateway = await serve(timeouts={"connect_s": 0.3}, probe_interval_s=60)
+    await lost.stop()
+    with socket.socket() as full, contextlib.ExitStack() as stack:
+        full.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        full.bind(("127.0.0.1", lost.port))
+        full.listen(0)  # nobody accepts: once this is full, the kernel drops what comes
+        for _ in range(8):
+            one = stack.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        began = time.monotonic()
+        for _ in range(2):  # whichever of the two is asked first
+            assert (await gateway.chat()).status_code == 200
+        assert time.monotonic() - began < 2
+    assert len(sound.received) == 2
+    assert await gateway.replicas() == 1
 
 
 async def test_when_every_replica_fails_the_client_gets_an_error_it_may_retry(
