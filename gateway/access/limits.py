@@ -19,6 +19,7 @@ import logging
 import mmap
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -46,12 +47,8 @@ _log = logging.getLogger("gateway.access")
 
 
 _LEFT: Final = (
-    b"x-ratelimit-limit-KIND: %d\r\n"
-    b"x-ratelimit-remaining-KIND: %d\r\n"
-    b"x-ratelimit-reset-KIND: %b\r\n"
+    b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %%d\r\nx-ratelimit-reset-%b: %%b\r\n"
 )
-_REQUESTS_LEFT: Final = _LEFT.replace(b"KIND", b"requests")
-_TOKENS_LEFT: Final = _LEFT.replace(b"KIND", b"tokens")
 
 
 class Limits:
@@ -155,14 +152,13 @@ class Limits:
 
     def headers(self, key: Key, now_ns: int) -> bytes:
         """The header lines that tell a client what is left, each with its line end."""
-        cells, at, lines = self._cells, key.cell, b""
+        cells, at = self._cells, key.cell
+        left: tuple[int | bytes, ...] = ()
         if step := key.request_ns:
-            ahead = cells[at + _REQUESTS_TAT] - now_ns
-            lines = _left(_REQUESTS_LEFT, key.rpm or 0, step, ahead)
+            left = _left(key.rpm or 0, step, cells[at + _REQUESTS_TAT] - now_ns)
         if step := key.token_ns:
-            ahead = cells[at + _TOKENS_TAT] - now_ns
-            lines += _left(_TOKENS_LEFT, key.tpm or 0, step, ahead)
-        return lines
+            left += _left(key.tpm or 0, step, cells[at + _TOKENS_TAT] - now_ns)
+        return _left_lines(key.rpm, key.tpm) % left
 
     def _take(self, key: Key, estimate: int, now_ns: int, day: int) -> None:
         cells, at = self._cells, key.cell
@@ -260,8 +256,21 @@ class Limits:
         self._lock = -1
 
 
-def _left(lines: bytes, limit: int, step: int, ahead: int) -> bytes:
+def _left(limit: int, step: int, ahead: int) -> tuple[int, bytes]:
+    """What remains of a bucket, and when it will be full."""
     if ahead <= 0:
-        return lines % (limit, limit, b"0s")
+        return limit, b"0s"
     left = limit - -(-ahead // step)
-    return lines % (limit, left if left > 0 else 0, refusal.duration(ahead).encode())
+    return left if left > 0 else 0, _reset(-(-ahead // refusal.MILLISECOND_NS))
+
+
+@lru_cache(maxsize=256)
+def _left_lines(rpm: int | None, tpm: int | None) -> bytes:
+    """The header lines of a key with these limits, with places for what ``_left`` finds."""
+    limits = ((b"requests", rpm), (b"tokens", tpm))
+    return b"".join(_LEFT % (kind, limit, kind, kind) for kind, limit in limits if limit)
+
+
+@lru_cache(maxsize=4096)
+def _reset(milliseconds: int) -> bytes:
+    return refusal.duration(milliseconds * refusal.MILLISECOND_NS).encode()

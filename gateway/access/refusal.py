@@ -8,6 +8,8 @@ from gateway.access.errors import LimitExceeded, QuotaExhausted
 from gateway.access.key import Key
 from gateway.access.period import Period, end_of
 
+MILLISECOND_NS: Final = 1_000_000
+
 _CONCURRENCY_WAIT_NS: Final = 1_000_000_000
 _RESET: Final = "It resets at {}."
 _NO_RESET: Final = "It does not reset; ask your administrator."
@@ -15,7 +17,7 @@ _NO_RESET: Final = "It does not reset; ask your administrator."
 
 def duration(nanoseconds: int) -> str:
     """A time as OpenAI writes it: `20ms`, `1.5s`, `6m0s`. Rounded up."""
-    milliseconds = -(-nanoseconds // 1_000_000)
+    milliseconds = -(-nanoseconds // MILLISECOND_NS)
     if milliseconds < 1000:
         return f"{milliseconds}ms"
     minutes, rest = divmod(milliseconds, 60_000)
