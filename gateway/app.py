@@ -6,6 +6,7 @@ import logging
 import ssl
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -29,6 +30,8 @@ from gateway.fleet.replicas import Endpoint, Fleet
 from gateway.reply.dialects import error_body
 from gateway.request.endpoints import NAMES
 from gateway.routing.router import Router
+from gateway.telemetry.colleagues import Colleagues
+from gateway.telemetry.figures import figures_of
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.request_log import RequestLog
 from gateway.wire.upstream import Pool
@@ -37,6 +40,7 @@ _FIRST_LOOK_S: Final = 2.0
 _SWEEP_S: Final = 0.25
 _SLICE: Final = 64
 _COOL_SWEEPS: Final = 20
+_TELLING_SWEEPS: Final = 4
 _JSON: Final = "application/json"
 
 _log = logging.getLogger("gateway")
@@ -48,9 +52,11 @@ def create_app(
     *,
     nomad: httpx.AsyncClient | None = None,
     worker: int = 0,
+    meeting: Path | None = None,
 ) -> FastAPI:
     """The gateway as an application for uvicorn with ``http=GatewayProtocol``, which takes the
-    experts' paths; everything else is answered here. ``nomad`` closes when it shuts down.
+    experts' paths; everything else is answered here. ``nomad`` closes when it shuts down, and
+    workers leave each other their figures in the folder ``meeting``.
     """
 
     @contextlib.asynccontextmanager
@@ -58,7 +64,8 @@ def create_app(
         async with contextlib.AsyncExitStack() as stack:
             if nomad is not None:
                 await stack.enter_async_context(nomad)
-            core, discovery = await _assemble(settings, secrets, nomad, worker, stack)
+            colleagues = Colleagues(meeting, worker)
+            core, discovery = await _assemble(settings, secrets, nomad, worker, colleagues, stack)
             for router in (
                 Operations(core, alive=lambda: discovery.running).router(),
                 Models(core, started_at=int(time.time())).router(),
@@ -108,6 +115,7 @@ async def _assemble(
     secrets: GatewaySecrets,
     nomad: httpx.AsyncClient | None,
     worker: int,
+    colleagues: Colleagues,
     stack: contextlib.AsyncExitStack,
 ) -> tuple[Core, Discovery]:
     """The core and what keeps it true; ``stack`` ends both."""
@@ -132,6 +140,7 @@ async def _assemble(
         router=router,
         ask=ask,
         metrics=Metrics(),
+        colleagues=colleagues,
         log=RequestLog(),
     )
     probe = Probe(client, interval_s=settings.probe_interval_s, workers=settings.workers)
@@ -155,6 +164,8 @@ async def _sweep(core: Core) -> None:
             replica.pool.tend(now)
             if rounds % _COOL_SWEEPS == 0:
                 replica.pool.cool()
+        if rounds % _TELLING_SWEEPS == 0 and core.colleagues.any:
+            core.colleagues.tell(figures_of(core))
 
 
 async def _sweep_connections(core: Core) -> None:

@@ -23,6 +23,8 @@ from gateway.request.endpoints import Conversation
 from gateway.routing.decision import Decision
 from gateway.routing.facts import read_facts
 from gateway.routing.router import Router
+from gateway.telemetry.colleagues import Colleagues
+from gateway.telemetry.figures import Figures, figures_of
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.request_log import RequestLog
 from gateway.wire.exchange import Exchange
@@ -60,6 +62,7 @@ class Core:
         router: Router,
         ask: Asker,
         metrics: Metrics,
+        colleagues: Colleagues,
         log: RequestLog,
     ) -> None:
         self.settings = settings
@@ -70,6 +73,7 @@ class Core:
         self.fleet = fleet
         self.router = router
         self.metrics = metrics
+        self.colleagues = colleagues
         self.log = log
         self.waiting = WaitingRoom(settings.admission)
         self.queues = self.waiting.queues
@@ -182,6 +186,10 @@ class Core:
         cost = self._cost(expert, more, 0)
         self.ledger.add(call.key.id, expert, more, 0, 0, cost, 0, requests=0)
         self.metrics.of(expert).prompt += more
+
+    def figures(self) -> Figures:
+        """What all workers have counted and hold."""
+        return self.colleagues.together(figures_of(self))
 
     async def settle(self) -> None:
         """Gives what is still being counted a moment, at the end; after that the guesses stand."""

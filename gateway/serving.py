@@ -4,6 +4,7 @@ import fcntl
 import gc
 import os
 import resource
+from pathlib import Path
 from typing import Final
 
 import uvicorn
@@ -19,11 +20,16 @@ _MOST_FILES: Final = 65_536  # a stream takes two
 _KEEP_ALIVE_S: Final = 75  # longer than clients keep idle connections, so that they close first
 
 
-def create_worker(settings: GatewaySettings, secrets: GatewaySecrets, worker: int = 0) -> FastAPI:
+def create_worker(
+    settings: GatewaySettings,
+    secrets: GatewaySecrets,
+    worker: int = 0,
+    meeting: Path | None = None,
+) -> FastAPI:
     """The application of one process, with Nomad as the environment describes it."""
     address = settings.nomad_address
     nomad = None if address is None else nomad_client(address, os.environ)
-    return create_app(settings, secrets, nomad=nomad, worker=worker)
+    return create_app(settings, secrets, nomad=nomad, worker=worker, meeting=meeting)
 
 
 def settle_memory() -> None:

@@ -1,5 +1,5 @@
 """Several processes behind one port. Owns their start, their replacement when one dies, and their
-end; what they share (keys, limits, usage) is in files of the data folder.
+end; what they share (keys, limits, usage, figures) is in files of the data folder.
 """
 
 import logging
@@ -17,6 +17,7 @@ import uvicorn
 from contract.gateway_settings import GatewaySecrets, GatewaySettings
 from gateway.documents import read_document
 from gateway.serving import create_worker, make_room_for_files, server_config, settle_memory
+from gateway.telemetry.colleagues import leave, meeting_place
 
 _PACE_S: Final = 0.2
 _FASTEST_DEATH_S: Final = 5.0
@@ -48,10 +49,13 @@ def serve_workers(settings: GatewaySettings, settings_file: Path, secrets_file: 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     context = multiprocessing.get_context("spawn")
+    meeting = meeting_place(settings.data_dir)
 
     def start(worker: int) -> BaseProcess:
         process = context.Process(
-            target=_work, args=(worker, listener, settings_file, secrets_file), daemon=False
+            target=_work,
+            args=(worker, listener, settings_file, secrets_file, meeting),
+            daemon=False,
         )
         process.start()
         return process
@@ -68,6 +72,7 @@ def serve_workers(settings: GatewaySettings, settings_file: Path, secrets_file: 
             running[worker] = (start(worker), time.monotonic())
     listener.close()
     _end([process for process, _ in running.values()], settings.timeouts.drain_s + _GRACE_S)
+    leave(meeting)
     return 0 if stopping else 1
 
 
@@ -83,7 +88,11 @@ def _end(processes: list[BaseProcess], patience_s: float) -> None:
 
 
 def _work(
-    worker: int, listener: socket.socket, settings_file: Path, secrets_file: Path | None
+    worker: int,
+    listener: socket.socket,
+    settings_file: Path,
+    secrets_file: Path | None,
+    meeting: Path | None,
 ) -> None:
     from gateway.__main__ import start_logging
 
@@ -96,6 +105,8 @@ def _work(
     )
     settle_memory()
     make_room_for_files()
-    server = uvicorn.Server(server_config(create_worker(settings, secrets, worker), settings))
+    server = uvicorn.Server(
+        server_config(create_worker(settings, secrets, worker, meeting), settings)
+    )
     server.run(sockets=[listener])
     sys.exit(0 if server.started else 1)

@@ -60,13 +60,10 @@ class Operations:
         """Prometheus' text form; without a key only from this machine, and then of all keys."""
         key = self._looker(request)
         core = self._core
-        text = exposition(
-            core.metrics,
-            core.fleet,
-            core.settings.experts,
-            core.waiting.length,
-            [row for row in core.ledger.counted() if key is None or row[0] == key],
-        )
+        figures = core.figures()
+        if key is not None:
+            figures.keys = [row for row in figures.keys if row[0] == key]
+        text = exposition(figures, core.fleet, core.settings.experts)
         return PlainTextResponse(text, media_type=_METRICS_TYPE)
 
     async def page(self) -> Response:

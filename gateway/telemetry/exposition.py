@@ -3,27 +3,21 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from gateway.access.usage import Counters
 from gateway.fleet.replicas import Fleet, Replica
+from gateway.telemetry.figures import Figures
 from gateway.telemetry.histogram import Histogram
-from gateway.telemetry.metrics import ExpertCounters, Metrics
+from gateway.telemetry.metrics import ExpertCounters
 
 _PREFIX: Final = "hearth_gateway"
 Sample = tuple[Mapping[str, str], float]
 
 
-def exposition(
-    metrics: Metrics,
-    fleet: Fleet,
-    experts: Iterable[str],
-    waiting: Callable[[str], int],
-    by_key: Iterable[tuple[str, str, Counters]],
-) -> str:
-    """The whole text, ending in a newline. ``waiting`` is the length of an expert's queue,
-    ``by_key`` what each key used of each expert; it begins anew with each day, as counters may.
+def exposition(figures: Figures, fleet: Fleet, experts: Iterable[str]) -> str:
+    """The whole text, ending in a newline. What keys used begins anew with each day, as counters
+    may.
     """
     experts = list(experts)
-    known = sorted(metrics.experts.items())
+    known = sorted(figures.experts.items())
     parts: list[str] = []
 
     def family(name: str, kind: str, help_text: str, samples: Iterable[Sample]) -> None:
@@ -51,7 +45,7 @@ def exposition(
         "refused_total",
         "counter",
         "Requests refused before they had an expert, by code.",
-        (({"code": code}, count) for code, count in sorted(metrics.refused.items())),
+        (({"code": code}, count) for code, count in sorted(figures.refused.items())),
     )
     counted("retries_total", "Requests sent to another replica.", lambda c: c.retries)
     counted("failovers_total", "Requests another expert stood in for.", lambda c: c.failovers)
@@ -63,20 +57,35 @@ def exposition(
     measured("first_byte_seconds", "From request to first byte.", lambda c: c.first_byte)
     measured("duration_seconds", "From request to last byte.", lambda c: c.duration)
     measured("queue_seconds", "Wait for a slot, of those that waited.", lambda c: c.queue)
-    keys = sorted(by_key)
+    keys = sorted(figures.keys)
     for field, help_text in _OF_KEYS.items():
         samples = (
             ({"key": key, "expert": expert}, getattr(counters, field))
             for key, expert, counters in keys
         )
         family(f"key_{field}_total", "counter", help_text, samples)
-    for name, help_text, value in _GAUGES:
-        gauge(name, help_text, value)
+    gauge("replicas", "Live replicas.", lambda rs: sum(replica.live for replica in rs))
+    gauge(
+        "in_flight",
+        "Requests being answered.",
+        lambda rs: sum(figures.in_flight.get(replica.endpoint.id, 0) for replica in rs),
+    )
+    gauge(
+        "slots",
+        "Requests the live replicas take at once.",
+        lambda rs: sum(figures.slots.get(replica.endpoint.id, 0) for replica in rs if replica.live),
+    )
+    gauge("degraded", "1 when no replica serves the expert's first choice of model.", _degraded)
+    gauge(
+        "breakers_open",
+        "Replicas left alone because they keep failing.",
+        lambda rs: sum(replica.breaker.open for replica in rs),
+    )
     family(
         "waiting",
         "gauge",
         "Requests waiting for a slot.",
-        (({"expert": expert}, waiting(expert)) for expert in experts),
+        (({"expert": expert}, figures.waiting.get(expert, 0)) for expert in experts),
     )
     return "\n".join(parts) + "\n"
 
@@ -88,34 +97,9 @@ _OF_KEYS: Final = {
 }
 
 
-def _live(replicas: list[Replica]) -> int:
-    return sum(replica.live for replica in replicas)
-
-
-def _in_flight(replicas: list[Replica]) -> int:
-    return sum(replica.in_flight for replica in replicas)
-
-
-def _slots(replicas: list[Replica]) -> int:
-    return sum(replica.slots for replica in replicas if replica.live)
-
-
 def _degraded(replicas: list[Replica]) -> int:
     live = [replica for replica in replicas if replica.live]
     return int(bool(live) and all(replica.degraded for replica in live))
-
-
-def _open(replicas: list[Replica]) -> int:
-    return sum(replica.breaker.open for replica in replicas)
-
-
-_GAUGES: Final = (
-    ("replicas", "Live replicas.", _live),
-    ("in_flight", "Requests being answered.", _in_flight),
-    ("slots", "Requests the live replicas take at once.", _slots),
-    ("degraded", "1 when no replica serves the expert's first choice of model.", _degraded),
-    ("breakers_open", "Replicas left alone because they keep failing.", _open),
-)
 
 
 def _by_status(known: list[tuple[str, ExpertCounters]]) -> Iterator[Sample]:

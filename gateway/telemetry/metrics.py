@@ -8,6 +8,8 @@ by key are in the ledger.
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gateway.reply.usage import Usage
 from gateway.telemetry.histogram import Histogram
 
@@ -15,16 +17,34 @@ if TYPE_CHECKING:
     from gateway.wire.exchange import Exchange
 
 
-class ExpertCounters:
+class ExpertCounters(msgspec.Struct):
     """Everything counted for one expert since start."""
 
-    def __init__(self) -> None:
-        self.statuses: dict[int, int] = {}
-        self.errors: dict[str, int] = {}
-        self.retries = self.failovers = self.cancelled = 0
-        self.prompt = self.cached = self.completion = 0
-        self.first_byte, self.duration, self.queue = Histogram(), Histogram(), Histogram()
-        self.output_seconds = 0.0  # spent writing answers, first to last byte
+    statuses: dict[int, int] = {}
+    errors: dict[str, int] = {}
+    retries: int = 0
+    failovers: int = 0
+    cancelled: int = 0
+    prompt: int = 0
+    cached: int = 0
+    completion: int = 0
+    first_byte: Histogram = msgspec.field(default_factory=Histogram)
+    duration: Histogram = msgspec.field(default_factory=Histogram)
+    queue: Histogram = msgspec.field(default_factory=Histogram)
+    output_seconds: float = 0.0
+    """Spent writing answers, first to last byte."""
+
+    def include(self, other: "ExpertCounters") -> None:
+        """Adds what another worker counted."""
+        for name in self.__struct_fields__:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if isinstance(mine, Histogram):
+                mine.include(theirs)
+            elif isinstance(mine, dict):
+                for key, count in theirs.items():
+                    mine[key] = mine.get(key, 0) + count
+            else:
+                setattr(self, name, mine + theirs)
 
 
 class Metrics:

@@ -6,6 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gateway.fleet.replicas import Replica
+from gateway.telemetry.figures import Figures
+from gateway.telemetry.metrics import ExpertCounters
 
 if TYPE_CHECKING:
     from gateway.core import Core
@@ -15,8 +17,9 @@ def status(core: "Core", only_key: str | None = None) -> dict[str, Any]:
     """Experts with their replicas and queues since this process began, and tokens by key of today,
     UTC; with ``only_key`` those of this key alone.
     """
+    figures = core.figures()
     keys: dict[str, dict[str, int]] = {}
-    for key, _, counters in core.ledger.counted():
+    for key, _, counters in figures.keys:
         if only_key is not None and key != only_key:
             continue
         row = keys.setdefault(key, {"requests": 0, "prompt_tokens": 0, "completion_tokens": 0})
@@ -26,16 +29,17 @@ def status(core: "Core", only_key: str | None = None) -> dict[str, Any]:
     return {
         "time": round(time.time(), 3),
         "uptime_s": round(time.monotonic() - core.began, 1),
+        "workers": core.settings.workers,
         "draining": core.draining,
         "usage_durable": core.ledger.durable,
-        "experts": [_expert(core, name) for name in core.settings.experts],
+        "experts": [_expert(core, figures, name) for name in core.settings.experts],
         "aliases": dict(core.settings.aliases),
         "keys": [{"id": key, **row} for key, row in sorted(keys.items())],
     }
 
 
-def _expert(core: "Core", name: str) -> dict[str, Any]:
-    counters, replicas = core.metrics.of(name), core.fleet.of(name)
+def _expert(core: "Core", figures: Figures, name: str) -> dict[str, Any]:
+    counters, replicas = figures.experts.get(name) or ExpertCounters(), core.fleet.of(name)
     live = [replica for replica in replicas if replica.live]
     answered = sum(counters.first_byte.counts)
     seconds = counters.output_seconds
@@ -44,7 +48,7 @@ def _expert(core: "Core", name: str) -> dict[str, Any]:
         "description": core.settings.experts[name].description,
         "capabilities": list(core.settings.experts[name].capabilities),
         "degraded": bool(live) and all(replica.degraded for replica in live),
-        "waiting": core.waiting.length(name),
+        "waiting": figures.waiting.get(name, 0),
         "requests": sum(counters.statuses.values()),
         "errors": sum(counters.errors.values()),
         "cancelled": counters.cancelled,
@@ -56,11 +60,13 @@ def _expert(core: "Core", name: str) -> dict[str, Any]:
         "first_byte_ms": (
             round(counters.first_byte.total / answered * 1000, 1) if answered else None
         ),
-        "replicas": [_replica(replica, show_host=core.settings.show_hosts) for replica in replicas],
+        "replicas": [
+            _replica(replica, figures, show_host=core.settings.show_hosts) for replica in replicas
+        ],
     }
 
 
-def _replica(replica: Replica, *, show_host: bool) -> dict[str, Any]:
+def _replica(replica: Replica, figures: Figures, *, show_host: bool) -> dict[str, Any]:
     return {
         "id": replica.endpoint.id,
         "url": replica.endpoint.url if show_host else None,
@@ -68,7 +74,7 @@ def _replica(replica: Replica, *, show_host: bool) -> dict[str, Any]:
         "serving": replica.serving,
         "degraded": replica.degraded,
         "breaker": "open" if replica.breaker.open else "closed",
-        "in_flight": replica.in_flight,
-        "slots": replica.slots,
+        "in_flight": figures.in_flight.get(replica.endpoint.id, 0),
+        "slots": figures.slots.get(replica.endpoint.id, 0),
         "deferred": replica.deferred,
     }

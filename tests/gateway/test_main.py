@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -290,6 +291,42 @@ async def test_limits_hold_and_usage_adds_up_across_workers(run):
     used = [pid for pid in await gateway.workers() if await handled(gateway, pid)]
     assert len(used) == 2
     await holds(lambda: adds_up(gateway, statuses[200] + 40))
+
+
+async def test_whichever_worker_is_asked_shows_the_figures_of_all_even_of_one_that_died(run):
+    gateway = await run(answers(body=USED), workers=2)
+    await holds(lambda: serving(gateway, 2))
+
+    async def ask() -> int:
+        async with gateway.client() as client:
+            return (await gateway.chat(client)).status_code
+
+    async def shown() -> set[int]:
+        """What a number of fresh connections, and so both workers, say of the answered."""
+        seen = set()
+        for _ in range(12):
+            async with gateway.client() as client:
+                text = (await client.get("/metrics")).text
+                page = (await client.get("/status.json")).json()
+            found = re.search(r'requests_total\{expert="general",status="200"\} (\d+)', text)
+            seen.add(int(found[1]) if found else 0)
+            seen.add(page["experts"][0]["requests"])
+            assert page["workers"] == 2
+        return seen
+
+    async def shows(count: int) -> bool:
+        return await shown() == {count}
+
+    asked = 0
+    while len([pid for pid in await gateway.workers() if await handled(gateway, pid)]) < 2:
+        assert asked < 1000  # the kernel gives both of them connections
+        assert set(await asyncio.gather(*(ask() for _ in range(40)))) == {200}
+        asked += 40
+    await holds(lambda: shows(asked))
+    before = await gateway.workers()
+    os.kill(before[0], signal.SIGKILL)
+    await holds(lambda: serving(gateway, 2, without=before[0]))
+    await holds(lambda: shows(asked))
 
 
 async def handled(gateway: Running, pid: int) -> bool:

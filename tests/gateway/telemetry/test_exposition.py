@@ -8,6 +8,7 @@ import pytest
 from gateway.access.usage import Counters
 from gateway.fleet.replicas import Endpoint, Fleet
 from gateway.telemetry.exposition import exposition
+from gateway.telemetry.figures import Figures
 from gateway.telemetry.metrics import Metrics
 from gateway.wire.upstream import Pool
 from tests.gateway.fakes import EVENTS, answers, hangs_up, streams
@@ -73,8 +74,17 @@ def counted(metrics: Metrics) -> Metrics:
 
 
 def text_of(metrics: Metrics, by_key: Mapping[str, Counters] | None = None) -> str:
+    made = fleet()
     keys = [(key, "general", counters) for key, counters in (by_key or {}).items()]
-    return exposition(metrics, fleet(), ["general", "coder"], lambda _: 4, keys)
+    figures = Figures(
+        experts=metrics.experts,
+        refused=metrics.refused,
+        keys=keys,
+        waiting={"general": 4, "coder": 4},
+        in_flight={replica.endpoint.id: 3 for replica in made.all()},
+        slots={replica.endpoint.id: 8 for replica in made.all()},
+    )
+    return exposition(figures, made, ["general", "coder"])
 
 
 def test_what_is_counted_parses_and_says_what_was_counted():
