@@ -57,15 +57,20 @@ def create_app(
     """The gateway as an application for uvicorn with ``http=GatewayProtocol``, which takes the
     experts' paths; everything else is answered here. ``nomad`` closes when it shuts down, and
     workers leave each other their figures in the folder ``meeting``.
+
+    Raises:
+        StorageUnavailable: data_dir, or what must be in it, cannot be used.
     """
+
+    access = Access(settings, secrets, worker=worker)
+    colleagues = Colleagues(meeting, worker)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with contextlib.AsyncExitStack() as stack:
             if nomad is not None:
                 await stack.enter_async_context(nomad)
-            colleagues = Colleagues(meeting, worker)
-            core, discovery = await _assemble(settings, secrets, nomad, worker, colleagues, stack)
+            core, discovery = await _assemble(settings, secrets, nomad, access, colleagues, stack)
             for router in (
                 Operations(core, alive=lambda: discovery.running).router(),
                 Models(core, started_at=int(time.time())).router(),
@@ -114,7 +119,7 @@ async def _assemble(
     settings: GatewaySettings,
     secrets: GatewaySecrets,
     nomad: httpx.AsyncClient | None,
-    worker: int,
+    access: Access,
     colleagues: Colleagues,
     stack: contextlib.AsyncExitStack,
 ) -> tuple[Core, Discovery]:
@@ -128,7 +133,6 @@ async def _assemble(
     client = await stack.enter_async_context(_own_client(secrets.upstream_key))
     fleet = Fleet(connect, upstream_key=secrets.upstream_key)
     stack.callback(fleet.close)
-    access = Access(settings, secrets, worker=worker)
     stack.callback(access.close)
     ask = Asker(fleet, client, timeout_s=settings.timeouts.first_byte_s)
     router = Router(settings, ask)

@@ -15,7 +15,9 @@ from typing import Final
 import uvicorn
 
 from contract.gateway_settings import GatewaySecrets, GatewaySettings
+from gateway.access.access import data_folder
 from gateway.documents import read_document
+from gateway.errors import GatewayError
 from gateway.serving import create_worker, make_room_for_files, server_config, settle_memory
 from gateway.telemetry.colleagues import leave, meeting_place
 
@@ -28,9 +30,14 @@ _log = logging.getLogger("gateway.workers")
 
 
 def serve_workers(settings: GatewaySettings, settings_file: Path, secrets_file: Path | None) -> int:
-    """Serves until SIGTERM. Returns 0 after that, 1 when the port cannot be had or the workers die
-    again and again.
+    """Serves until SIGTERM. Returns 0 after that, 1 when the port or the data folder cannot be had
+    or the workers die again and again.
     """
+    try:
+        folder = data_folder(settings)
+    except GatewayError as error:
+        print(f"gateway: {error.message}", file=sys.stderr)
+        return 1
     listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -49,7 +56,7 @@ def serve_workers(settings: GatewaySettings, settings_file: Path, secrets_file: 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     context = multiprocessing.get_context("spawn")
-    meeting = meeting_place(settings.data_dir)
+    meeting = meeting_place(folder)
 
     def start(worker: int) -> BaseProcess:
         process = context.Process(

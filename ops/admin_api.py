@@ -36,6 +36,10 @@ class AdminApi:
         """One key."""
         return self._ask("GET", f"/admin/keys/{key_id}")
 
+    def update(self, key_id: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Change fields of a key; None takes a limit away."""
+        return self._ask("PATCH", f"/admin/keys/{key_id}", body=fields)
+
     def rotate(self, key_id: str, overlap_s: float | None) -> dict[str, Any]:
         """Another text for a key, in the answer under ``key``."""
         body = {} if overlap_s is None else {"overlap_s": overlap_s}

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ops import key_terms as terms
 from ops.admin_api import AdminApi, read_admin_key
 from ops.errors import OpsError
 from ops.target import StackName, find_stack
@@ -30,7 +31,6 @@ AdminKeyFile = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the gateway's answer as it is.")]
 KeyId = Annotated[str, typer.Argument(help="Id of the key, as in `hearth keys list`.")]
 
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _COUNTERS: Final = (
     "requests",
     "prompt_tokens",
@@ -44,56 +44,84 @@ _COUNTERS: Final = (
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="Whose key it is, or what for.")],
-    model: Annotated[
-        list[str] | None, typer.Option("--model", "-m", help="May ask this one; default: all.")
-    ] = None,
-    endpoint: Annotated[
-        list[str] | None, typer.Option("--endpoint", help="May use this path; default: all.")
-    ] = None,
-    rpm: Annotated[int | None, typer.Option("--rpm", help="Requests per minute.")] = None,
-    tpm: Annotated[int | None, typer.Option("--tpm", help="Tokens per minute.")] = None,
-    concurrency: Annotated[
-        int | None, typer.Option("--concurrency", help="Requests at once.")
-    ] = None,
-    daily_tokens: Annotated[
-        int | None, typer.Option("--daily-tokens", help="Tokens per day (UTC).")
-    ] = None,
-    budget: Annotated[
-        float | None, typer.Option("--budget", help="Cost per period, in the unit of the prices.")
-    ] = None,
-    budget_period: Annotated[
-        str | None, typer.Option("--budget-period", help="day, month (default) or total.")
-    ] = None,
-    priority: Annotated[
-        str | None, typer.Option("--priority", help="high, normal (default) or low.")
-    ] = None,
-    expires_in: Annotated[
-        str | None, typer.Option("--expires-in", help="Ends after this time: 12h, 30d.")
-    ] = None,
+    model: terms.Models = None,
+    endpoint: terms.Endpoints = None,
+    rpm: terms.Rpm = None,
+    tpm: terms.Tpm = None,
+    concurrency: terms.Concurrency = None,
+    daily_tokens: terms.DailyTokens = None,
+    budget: terms.Budget = None,
+    budget_period: terms.BudgetPeriod = None,
+    priority: terms.Priority = None,
+    expires_in: terms.ExpiresIn = None,
     stack: StackName = None,
     url: Url = None,
     admin_key_file: AdminKeyFile = None,
     as_json: Json = False,
 ) -> None:
     """Make a key. It is printed once, alone on the last line, and can never be shown again."""
-    fields = {
-        "name": name,
-        "models": model,
-        "endpoints": endpoint,
-        "rpm": rpm,
-        "tpm": tpm,
-        "concurrency": concurrency,
-        "daily_tokens": daily_tokens,
-        "budget": budget,
-        "budget_period": budget_period,
-        "priority": priority,
-        "expires_in_s": None if expires_in is None else _seconds(expires_in),
-    }
+    fields = terms.given(
+        name=name,
+        models=model,
+        endpoints=endpoint,
+        rpm=rpm,
+        tpm=tpm,
+        concurrency=concurrency,
+        daily_tokens=daily_tokens,
+        budget=budget,
+        budget_period=budget_period,
+        priority=priority,
+        expires_in=expires_in,
+    )
     with _admin(stack, url, admin_key_file) as admin:
-        made = admin.create(
-            {field: value for field, value in fields.items() if value not in (None, [])}
-        )
+        made = admin.create(fields)
     _show_once(made, as_json, f"key {made['id']} for {made['name']} made; keep it, it is not")
+
+
+@app.command()
+def update(
+    key_id: KeyId,
+    name: Annotated[str | None, typer.Option("--name", help="Whose key it is.")] = None,
+    model: terms.Models = None,
+    endpoint: terms.Endpoints = None,
+    rpm: terms.Rpm = None,
+    tpm: terms.Tpm = None,
+    concurrency: terms.Concurrency = None,
+    daily_tokens: terms.DailyTokens = None,
+    budget: terms.Budget = None,
+    budget_period: terms.BudgetPeriod = None,
+    priority: terms.Priority = None,
+    expires_in: terms.ExpiresIn = None,
+    remove: terms.Removed = None,
+    stack: StackName = None,
+    url: Url = None,
+    admin_key_file: AdminKeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """Change what a key may do; what is not named stays. The key itself stays the same."""
+    fields = terms.given(
+        name=name,
+        models=model,
+        endpoints=endpoint,
+        rpm=rpm,
+        tpm=tpm,
+        concurrency=concurrency,
+        daily_tokens=daily_tokens,
+        budget=budget,
+        budget_period=budget_period,
+        priority=priority,
+        expires_in=expires_in,
+    )
+    fields |= terms.removed(remove or [], fields)
+    if not fields:
+        msg = "nothing to change; name a field, e.g. --rpm 60 or --remove tpm"
+        raise OpsError(msg)
+    with _admin(stack, url, admin_key_file) as admin:
+        key = admin.update(key_id, fields)
+    if as_json:
+        _print_json(key)
+    else:
+        _say(f"key {key['id']} of {key['name']}: {_limits(key) or 'no limits'}")
 
 
 @app.command(name="list")
@@ -161,7 +189,7 @@ def rotate(
     as_json: Json = False,
 ) -> None:
     """Give a key another text; limits and usage stay. Printed as by `create`."""
-    overlap_s = None if overlap is None else _seconds(overlap)
+    overlap_s = None if overlap is None else terms.seconds(overlap)
     with _admin(stack, url, admin_key_file) as admin:
         made = admin.rotate(key_id, overlap_s)
     ends = made["secrets"][0]["expires_at"]
@@ -239,14 +267,6 @@ def _admin(stack: str | None, url: str | None, admin_key_file: Path | None) -> I
         yield admin
     finally:
         admin.close()
-
-
-def _seconds(text: str) -> float:
-    number, unit = text[:-1], text[-1:]
-    if unit not in _UNITS or not number.isdecimal():
-        msg = f"{text!r} is no time; write a number and s, m, h or d, e.g. 30d"
-        raise OpsError(msg)
-    return int(number) * _UNITS[unit]
 
 
 def _limits(key: dict[str, Any]) -> str:

@@ -41,7 +41,7 @@ class Access:
         """Raises StorageUnavailable when data_dir or the secrets in it cannot be made. A store that
         is unusable is no reason not to start: keys from files serve, and the rest follows.
         """
-        folder = None if settings.data_dir is None else _made(Path(settings.data_dir))
+        folder = data_folder(settings)
         hasher = hasher_of(secrets, folder)
         self.admin_digest = admin_digest(secrets, folder)
         self._database = Database(None if folder is None else folder / FILE)
@@ -128,7 +128,15 @@ def _quotas(key: Key | None) -> tuple[object, ...] | None:
     return key.daily_tokens is None, key.budget_micro is None, key.budget_period
 
 
-def _made(folder: Path) -> Path:
+def data_folder(settings: GatewaySettings) -> Path | None:
+    """The folder for what must outlive the process, made if need be; None: nothing is kept.
+
+    Raises:
+        StorageUnavailable: it cannot be made.
+    """
+    if settings.data_dir is None:
+        return None
+    folder = Path(settings.data_dir)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

@@ -5,9 +5,13 @@ and not the others.
 """
 
 from collections import OrderedDict, deque
-from typing import Generic, TypeVar
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import Final, Generic, TypeVar, cast
 
 ItemT = TypeVar("ItemT")
+
+_NOBODY: Final = object()
 
 
 class FairQueue(Generic[ItemT]):
@@ -20,6 +24,12 @@ class FairQueue(Generic[ItemT]):
 
     def __len__(self) -> int:
         return self._length
+
+    def __iter__(self) -> Iterator[ItemT]:
+        """All items, in the order in which they will be served if nobody comes or goes."""
+        for priority in sorted(self._levels):
+            for turn in zip_longest(*self._levels[priority].values(), fillvalue=_NOBODY):
+                yield from (cast("ItemT", item) for item in turn if item is not _NOBODY)
 
     def waiting(self, key: str) -> int:
         """How many items of one key wait."""

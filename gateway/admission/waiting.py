@@ -2,6 +2,7 @@
 what a turn means is the request's own affair.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from contract.gateway_settings import Admission
@@ -27,6 +28,13 @@ class WaitingRoom:
     def length(self, expert: str) -> int:
         """How many requests wait for an expert."""
         return len(self.queues.get(expert, ()))
+
+    def line(self, expert: str, slots: int) -> Iterator[tuple["Placement", int, float]]:
+        """Those who wait for an expert, each with its position (1 is next) and the seconds until
+        its turn.
+        """
+        for position, placement in enumerate(self.queues.get(expert, ()), start=1):
+            yield placement, position, self._estimate_s(expert, position, slots)
 
     def enter(self, placement: "Placement", slots: int) -> None:
         """Lets a request wait.
@@ -83,5 +91,8 @@ class WaitingRoom:
         """Seconds until a request of this key would have its turn, by what the latest took."""
         queue, key = self.queues.get(placement.expert), placement.call.key
         ahead = queue.position(key=key.id, priority=key.priority) if queue else 0
-        mean = self._mean_s.get(placement.expert, 1.0)
-        return max(_SHORTEST_ETA_S, mean * (ahead + 1) / max(1, slots))
+        return self._estimate_s(placement.expert, ahead + 1, slots)
+
+    def _estimate_s(self, expert: str, position: int, slots: int) -> float:
+        mean = self._mean_s.get(expert, 1.0)
+        return max(_SHORTEST_ETA_S, mean * position / max(1, slots))

@@ -83,7 +83,7 @@ class Discovery:
             timeout=_WAIT_S * 1.5,
         )
         response.raise_for_status()
-        self._fleet.update(expert, [_endpoint(expert, entry) for entry in response.json()])
+        self._fleet.update(expert, _endpoints(expert, response.json()))
         await self._probe([r for r in self._fleet.of(expert) if not r.live])
         return int(response.headers.get("x-nomad-index", 0))
 
@@ -137,15 +137,30 @@ class Discovery:
             )
 
 
+def _endpoints(expert: str, entries: list[dict[str, Any]]) -> list[Endpoint]:
+    """The registrations that can be used: one that is malformed must not hide the others."""
+    found = []
+    for entry in entries:
+        try:
+            found.append(_endpoint(expert, entry))
+        except (ValueError, KeyError, TypeError) as error:
+            _log.warning("registration is unusable expert=%s why=%r", expert, error)
+    return found
+
+
 def _endpoint(expert: str, entry: dict[str, Any]) -> Endpoint:
     address = str(entry["Address"])
     host = f"[{address}]" if ":" in address else address
-    return Endpoint(
+    endpoint = Endpoint(
         id=str(entry["ID"]),
         expert=expert,
         url=f"http://{host}:{int(entry['Port'])}",
         preferred=services.preferred_rung(list(entry.get("Tags") or [])),
     )
+    if not endpoint.address[0]:
+        msg = f"no host in {endpoint.url}"
+        raise ValueError(msg)
+    return endpoint
 
 
 def _fixed(expert: str, route: ExpertRoute) -> list[Endpoint]:

@@ -44,14 +44,12 @@ class Probe:
         try:
             facts = (await self._get(replica, "/props")).json()
             slots = int(facts["total_slots"])
-            modalities = facts.get("modalities") or {}
         except httpx.TimeoutException:
             raise
         except FAULTS:
-            replica.counts, slots, modalities = False, DEFAULT_SLOTS, {}
+            replica.counts, slots = False, DEFAULT_SLOTS
         else:
             replica.counts = True
-        replica.modalities = tuple(name for name, there in modalities.items() if there)
         slots = replica.endpoint.slots or slots
         replica.slots = replica.pool.limit = max(1, slots // self._workers)
 

@@ -67,7 +67,6 @@ class Replica:
         "lines",
         "live",
         "misses",
-        "modalities",
         "pool",
         "prefixes",
         "serving",
@@ -81,7 +80,6 @@ class Replica:
         self.serving: str | None = None
         self.slots = endpoint.slots or DEFAULT_SLOTS
         self.counts = False
-        self.modalities: tuple[str, ...] = ()
         self.misses = self.in_flight = self.chosen = self.deferred = 0
         self.breaker = Breaker()
         self._upstream_key = upstream_key

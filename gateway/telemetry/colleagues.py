@@ -65,17 +65,16 @@ class Colleagues:
         return total(own, [*self._before, *(figures for figures in others if figures)])
 
 
-def meeting_place(data_dir: str | None) -> Path | None:
-    """A new folder for the workers that are about to start, and an end of those that gateways left
-    behind which were killed. None when there can be none: then each worker shows its own figures.
+def meeting_place(folder: Path | None) -> Path | None:
+    """A new folder in this one (None: where temporary files go) for the workers that are about to
+    start, and an end of those that killed gateways left behind. None when there can be none: then
+    each worker shows its own figures.
     """
     try:
-        if data_dir is not None:
-            Path(data_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
-            for old in Path(data_dir).glob(f"{_PREFIX}*"):
-                if time.time() - old.stat().st_mtime > _LEFT_BEHIND_S:
-                    leave(old)
-        return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=data_dir))
+        for old in [] if folder is None else folder.glob(f"{_PREFIX}*"):
+            if time.time() - old.stat().st_mtime > _LEFT_BEHIND_S:
+                leave(old)
+        return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
     except OSError as error:
         _log.error("workers cannot exchange figures: %s", error)
         return None

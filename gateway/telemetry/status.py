@@ -3,7 +3,8 @@ for reading the clock.
 """
 
 import time
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.fleet.replicas import Replica
 from gateway.telemetry.figures import Figures
@@ -12,10 +13,13 @@ from gateway.telemetry.metrics import ExpertCounters
 if TYPE_CHECKING:
     from gateway.core import Core
 
+_SHOWN: Final = 100
+
 
 def status(core: "Core", only_key: str | None = None) -> dict[str, Any]:
     """Experts with their replicas and queues since this process began, and tokens by key of today,
-    UTC; with ``only_key`` those of this key alone.
+    UTC; with ``only_key`` what is this key's alone. Of those who wait, only the queue of the
+    process that answers is known.
     """
     figures = core.figures()
     keys: dict[str, dict[str, int]] = {}
@@ -32,7 +36,10 @@ def status(core: "Core", only_key: str | None = None) -> dict[str, Any]:
         "workers": core.settings.workers,
         "draining": core.draining,
         "usage_durable": core.ledger.durable,
-        "experts": [_expert(core, figures, name) for name in core.settings.experts],
+        "experts": [
+            _expert(core, figures, name) | {"queue": _queue(core, name, only_key)}
+            for name in core.settings.experts
+        ],
         "aliases": dict(core.settings.aliases),
         "keys": [{"id": key, **row} for key, row in sorted(keys.items())],
     }
@@ -64,6 +71,23 @@ def _expert(core: "Core", figures: Figures, name: str) -> dict[str, Any]:
             _replica(replica, figures, show_host=core.settings.show_hosts) for replica in replicas
         ],
     }
+
+
+def _queue(core: "Core", name: str, only_key: str | None) -> list[dict[str, Any]]:
+    """The first of those who wait, in the order of their turns."""
+    now = time.monotonic()
+    shown = (
+        {
+            "request_id": placement.call.request_id.decode(),
+            "key": placement.call.key.id,
+            "position": position,
+            "eta_s": round(eta_s, 1),
+            "waited_s": round(now - placement.queued_at, 1),
+        }
+        for placement, position, eta_s in core.waiting.line(name, core.slots(name))
+        if only_key is None or placement.call.key.id == only_key
+    )
+    return list(islice(shown, _SHOWN))
 
 
 def _replica(replica: Replica, figures: Figures, *, show_host: bool) -> dict[str, Any]:

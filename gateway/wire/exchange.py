@@ -9,6 +9,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from contract import headers
 from gateway.errors import (
     BadRequest,
     GatewayError,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 _ATTEMPTS: Final = 3
 _LARGEST_REFUSAL: Final = 64 * 1024
 _ELSEWHERE: Final = (429, 502, 503, 504)  # full, loading, or its own proxy lost it
+
+_QUEUED: Final = headers.QUEUED.encode()
 
 _now = time.monotonic
 
@@ -217,6 +220,8 @@ class Exchange(Placement):
         lines = replica.lines.get(reason) or replica.lines_for(
             reason, show_host=core.settings.show_hosts
         )
+        if self.queue_s:
+            lines += b"%b: %d\r\n" % (_QUEUED, round(self.queue_s * 1000))
         if not call.key.limited:
             return b"%bx-request-id: %b\r\n\r\n" % (lines, call.request_id)
         return b"%bx-request-id: %b\r\n%b\r\n" % (
@@ -286,7 +291,7 @@ class Exchange(Placement):
 
     def expired(self) -> None:
         """The present phase took too long."""
-        if self._queued_at > 0:
+        if self.queued_at > 0:
             usable = self._usable(_now())
             eta = self._core.waiting.eta_s(self, self._core.slots(self.expert))
             self._leave_queue()

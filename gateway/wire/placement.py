@@ -21,7 +21,8 @@ _now: Final = time.monotonic
 
 class Placement:
     """A request that looks for its replica. ``deadline`` is when the present phase must have ended,
-    ``queue_s`` how long it has waited for a slot.
+    ``queue_s`` how long it has waited for a slot, ``queued_at`` since when it waits now; 0: it does
+    not.
 
     Defaults stand on the class: most requests never leave the straight way, and what they do not
     meet costs them nothing.
@@ -37,7 +38,7 @@ class Placement:
     _core: "Core"
     _failure: GatewayError | None = None
     _links: list[Link] | None = None
-    _queued_at = 0.0
+    queued_at = 0.0
     _tried: tuple[str, ...] = ()
 
     def _send(self, replica: Replica, now: float, *, fresh: bool = False) -> None:
@@ -49,7 +50,7 @@ class Placement:
 
     def _dispatch(self, now: float) -> None:
         core = self._core
-        if core.queues and self._queued_at == 0.0 and self.expert in core.queues:
+        if core.queues and self.queued_at == 0.0 and self.expert in core.queues:
             self._wait(now)  # others came first
             return
         replicas = core.fleet.of(self.expert)
@@ -82,9 +83,9 @@ class Placement:
         if self._choose(self._core.fleet.of(self.expert), _now()) is None:
             return False
         self._leave_queue()
-        self._queued_at = -1.0  # it has waited: it does not go behind the others again
+        self.queued_at = -1.0  # it has waited: it does not go behind the others again
         self._dispatch(_now())
-        self._queued_at = max(0.0, self._queued_at)
+        self.queued_at = max(0.0, self.queued_at)
         return True
 
     def _wait(self, now: float) -> None:
@@ -97,7 +98,7 @@ class Placement:
             if not self._fall_back():
                 self.fail(error)
             return
-        self._queued_at = now
+        self.queued_at = now
         self.deadline = now + (admission.queue_wait_s if usable else admission.restart_wait_s)
 
     def _usable(self, now: float) -> bool:
@@ -105,10 +106,10 @@ class Placement:
         return can_wait(self._core.fleet.of(self.expert), now=now)
 
     def _leave_queue(self) -> None:
-        if self._queued_at > 0:
+        if self.queued_at > 0:
             self._core.waiting.leave(self)
-            self.queue_s += _now() - self._queued_at
-            self._queued_at = 0.0
+            self.queue_s += _now() - self.queued_at
+            self.queued_at = 0.0
 
     def _fall_back(self) -> bool:
         """Goes on with an expert that stands in for this one; False when there is none."""

@@ -206,6 +206,21 @@ async def test_a_port_that_is_taken_ends_it_with_1(tmp_path, checkout, workers):
     assert b"address already in use" in (output + errors).lower()
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_data_folder_that_cannot_be_had_ends_it_with_one_line(tmp_path, checkout, workers):
+    (tmp_path / "file").write_bytes(b"")
+    settings = settings_of(port=free_port(), workers=workers, data_dir=str(tmp_path / "file/data"))
+    (tmp_path / "settings.json").write_text(settings.model_dump_json())
+    (tmp_path / "secrets.json").write_text(secrets_text())
+    gateway = await launch(checkout, tmp_path)
+    output, errors = await asyncio.wait_for(gateway.communicate(), 20)
+    assert gateway.returncode == 1
+    assert errors.decode() == (
+        f"gateway: data_dir {tmp_path / 'file/data'} cannot be made: Not a directory.\n"
+    )
+    assert b"Traceback" not in output
+
+
 async def test_usage_of_answers_streams_and_aborted_streams_outlives_a_kill(run, checkout):
     gateway = await run(answers(body=USED))
     async with gateway.client() as client:

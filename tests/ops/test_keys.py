@@ -119,6 +119,40 @@ def test_a_revocation_asks_first_and_no_means_no(gateway):
     assert f"revoke key {made['id']} of Ada?" in gateway.run("revoke", made["id"], answer="y\n")[0]
 
 
+def test_an_update_changes_what_is_named_and_takes_limits_away(gateway):
+    made = json.loads(gateway.run("create", "Ada", "--rpm", "5", "--tpm", "100", "--json")[0])
+    said, _ = gateway.run("update", made["id"], "--rpm", "60", "--remove", "tpm")
+    assert said == f"key {made['id']} of Ada: rpm 60\n"
+    key = gateway.access.ring.find(made["key"].encode())
+    assert (key.name, key.rpm, key.tpm) == ("Ada", 60, None)
+    answer = json.loads(
+        gateway.run("update", made["id"], "--name", "Grace", "--expires-in", "1h", "--json")[0]
+    )
+    assert (answer["name"], answer["rpm"]) == ("Grace", 60)
+    assert answer["expires_at"] is not None
+    gateway.run("update", made["id"], "--remove", "expires")
+    assert json.loads(gateway.run("show", made["id"], "--json")[0])["expires_at"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "nothing to change"),
+        (["--remove", "wings"], "--remove wings: there is no such limit"),
+        (["--rpm", "5", "--remove", "rpm"], "--remove rpm: it is also given a value"),
+        (["--expires-in", "1h", "--remove", "expires"], "it is also given a value"),
+        (["--expires-in", "soon"], "'soon' is no time"),
+        (["--rpm", "0"], "rpm: Input should be greater than 0"),
+        (["--model", "nobody"], "nobody"),
+    ],
+)
+def test_an_update_that_makes_no_sense_changes_nothing(gateway, options, words):
+    made = json.loads(gateway.run("create", "Ada", "--tpm", "100", "--json")[0])
+    before = gateway.run("show", made["id"])
+    assert words in gateway.fail("update", made["id"], *options)
+    assert gateway.run("show", made["id"]) == before
+
+
 def test_a_rotated_key_is_printed_like_a_new_one(gateway):
     made = json.loads(gateway.run("create", "Ada", "--json")[0])
     out, err = gateway.run("rotate", made["id"], "--overlap", "10m")

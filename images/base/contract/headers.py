@@ -10,4 +10,5 @@ REASON: Final = (
     "x-hearth-reason"  # why this expert: explicit, alias, default, rule:…, sticky, fallback>…
 )
 HOST: Final = "x-hearth-host"  # address of the replica, where the settings allow it
+QUEUED: Final = "x-hearth-queued-ms"  # present only when the request waited for a slot
 SESSION: Final = "x-session-id"  # request: keeps a conversation with one expert

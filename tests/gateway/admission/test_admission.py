@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+from typing import Any
 
+import httpx
 import pytest
 
 from tests.gateway.fakes import KEY, answers, assert_idle, until
@@ -36,6 +38,14 @@ async def queued(gateway, count: int, *tasks: asyncio.Task) -> None:
     await gateway.until(check)
 
 
+async def line(gateway, key: str | None = None) -> list[dict[str, Any]]:
+    """Who waits, as the status shows it to someone on this machine or to a key."""
+    async with httpx.AsyncClient(base_url=gateway.url) as client:
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        answer = await client.get("/status.json", headers=headers)
+    return answer.json()["experts"][0]["queue"]
+
+
 async def test_a_request_waits_for_a_slot_and_is_served_when_one_comes_free(full):
     gateway, expert, go, held = await full()
     waiting = asyncio.create_task(gateway.chat())
@@ -44,21 +54,32 @@ async def test_a_request_waits_for_a_slot_and_is_served_when_one_comes_free(full
     assert len(expert.received) == 1
     go.set()
     assert [(await held).status_code, (await waiting).status_code] == [200, 200]
+    assert "x-hearth-queued-ms" not in held.result().headers
+    assert int(waiting.result().headers["x-hearth-queued-ms"]) >= 0
     assert await gateway.metric('hearth_gateway_queue_seconds_count{expert="general"}') == "1"
     await assert_idle(gateway)
 
 
 async def test_keys_take_turns_and_priorities_go_first(full, tmp_path):
     gateway, expert, go, held = await full(data_dir=str(tmp_path))
-    _, busy = await gateway.new_key()
-    _, other = await gateway.new_key()
-    _, high = await gateway.new_key(priority="high")
-    _, low = await gateway.new_key(priority="low")
+    busy_id, busy = await gateway.new_key()
+    other_id, other = await gateway.new_key()
+    high_id, high = await gateway.new_key(priority="high")
+    low_id, low = await gateway.new_key(priority="low")
     order = [(low, 0), (busy, 1), (busy, 2), (busy, 3), (other, 4), (other, 5), (high, 6)]
     tasks = []
     for place, (key, number) in enumerate(order):
         tasks.append(asyncio.create_task(gateway.chat_with(key, n=number)))
         await queued(gateway, place + 1)
+    shown = await line(gateway)
+    assert [one["position"] for one in shown] == [1, 2, 3, 4, 5, 6, 7]
+    etas = [one["eta_s"] for one in shown]
+    assert etas == sorted(etas)
+    names = {busy_id: "busy", other_id: "other", high_id: "high", low_id: "low"}
+    assert [names[one["key"]] for one in shown] == [
+        *("high", "busy", "other", "busy", "other", "busy", "low"),
+    ]
+    assert [one["position"] for one in await line(gateway, other)] == [3, 5]
     go.set()
     assert {answer.status_code for answer in await asyncio.gather(held, *tasks)} == {200}
     served = [json.loads(one.body)["n"] for one in expert.received]
@@ -80,6 +101,8 @@ async def test_when_the_queue_is_full_the_next_is_told_when_to_come_again(full, 
     assert 1 <= int(answer.headers["retry-after-ms"]) <= 60_000
     go.set()
     assert [(await held).status_code, (await waiting).status_code] == [200, 200]
+    assert "x-hearth-queued-ms" not in held.result().headers
+    assert int(waiting.result().headers["x-hearth-queued-ms"]) >= 0
     assert len(expert.received) == 2
     await assert_idle(gateway)
 

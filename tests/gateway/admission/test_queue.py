@@ -37,6 +37,12 @@ def test_every_item_is_served_once_the_higher_priority_first_and_each_key_in_its
 
 
 @given(ITEMS)
+def test_the_order_shown_is_the_order_of_turns(items):
+    queue = filled(items)
+    assert list(queue) == serve(queue)
+
+
+@given(ITEMS)
 def test_no_key_is_served_twice_before_another_that_waits_at_its_priority(items):
     queue = filled([(key, 0) for key, _ in items])
     served = serve(queue)

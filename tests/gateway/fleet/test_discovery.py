@@ -166,6 +166,31 @@ async def test_an_address_nobody_can_reach_leaves_discovery_running(address):
         await task
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"ID": "b", "Address": "[::1", "Port": 80, "Tags": []},
+        {"ID": "b", "Address": "", "Port": 80, "Tags": []},
+        {"ID": "b", "Address": "10.0.0.2", "Port": "many", "Tags": []},
+        {"ID": "b", "Address": "10.0.0.2", "Port": 70000, "Tags": []},
+        {"Address": "10.0.0.2", "Port": 80},
+        None,
+    ],
+)
+async def test_a_malformed_registration_does_not_hide_the_others(broken):
+    async def nomad(_: httpx.Request) -> httpx.Response:
+        sound = {"ID": "a", "Address": "10.0.0.1", "Port": 80, "Tags": []}
+        return httpx.Response(200, json=[broken, sound])
+
+    async def replica(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"data": [{"id": "big"}]})
+
+    fleet = fleet_of()
+    await discovery_with(nomad, fleet, replica).look("general")
+    assert [one.endpoint.id for one in fleet.of("general")] == ["a"]
+    assert fleet.live("general")
+
+
 async def test_an_index_that_fell_makes_the_watcher_start_over():
     asked = []
 

@@ -39,12 +39,11 @@ def replica(**known: object) -> Replica:
     return Replica(endpoint, Pool("10.0.0.1", 9), None)
 
 
-async def test_a_llama_server_tells_its_slots_and_what_it_perceives():
+async def test_a_llama_server_tells_its_slots():
     made = replica()
-    props = {"total_slots": 3, "modalities": {"vision": True, "audio": False}}
+    props = {"total_slots": 3}
     await probe_of(Server(props=props))(made)
     assert (made.live, made.serving, made.slots, made.counts) == (True, "big", 3, True)
-    assert made.modalities == ("vision",)
     assert made.pool.limit == 3
 
 

@@ -60,21 +60,20 @@ def test_a_full_disk_is_said_once_and_stops_nothing(tmp_path, caplog):
 
 
 def test_the_meeting_place_is_new_and_old_ones_are_cleared(tmp_path):
-    data = tmp_path / "data"
-    first = meeting_place(str(data))
+    first = meeting_place(tmp_path)
     assert first is not None
     (first / "0").write_bytes(b"")
     long_ago = time.time() - 7200
     os.utime(first, (long_ago, long_ago))
-    second = meeting_place(str(data))
+    second = meeting_place(tmp_path)
     assert second is not None
-    assert list(data.iterdir()) == [second]
+    assert list(tmp_path.iterdir()) == [second]
     leave(second)
-    assert list(data.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_place_each_worker_is_alone(tmp_path, caplog):
     (tmp_path / "file").write_bytes(b"")
-    assert meeting_place(str(tmp_path / "file/data")) is None
+    assert meeting_place(tmp_path / "file/data") is None
     assert "cannot exchange figures" in caplog.text
     leave(None)
