@@ -147,7 +147,7 @@ def list_command(
             ", ".join(key["models"] or ["all"]),
             _limits(key) or "-",
             key["priority"],
-            key["created_at"],
+            key["created_at"] or f"in the {key['source']}",
             ends,
         )
     _print(table)

@@ -23,9 +23,16 @@ from gateway.access.admin_document import (
     key_answer,
     read_json,
     read_query,
+    settings_key_answer,
     usage_answer,
 )
-from gateway.access.errors import AdminOnly, NoKeyStore, StorageUnavailable, UnknownScope
+from gateway.access.errors import (
+    AdminOnly,
+    KeyOfSettings,
+    NoKeyStore,
+    StorageUnavailable,
+    UnknownScope,
+)
 from gateway.access.key import KeyRecord, Terms
 from gateway.access.period import day_of, utc_day
 from gateway.access.store import KeyStore
@@ -102,16 +109,21 @@ class Admin:
         return await self._show_once(*made, status=201)
 
     async def all(self) -> Response:
-        """Every key, the oldest first."""
+        """Every key: those of the settings, then the made ones, the oldest first."""
         records = await run_in_threadpool(self._store.all)
-        return JSONResponse({"object": "list", "data": [key_answer(record) for record in records]})
+        keys = [settings_key_answer(key) for key in self._access.ring.of_settings().values()]
+        keys += [key_answer(record) for record in records]
+        return JSONResponse({"object": "list", "data": keys})
 
     async def get(self, key_id: str) -> Response:
         """One key."""
+        if found := self._access.ring.of_settings().get(key_id):
+            return JSONResponse(settings_key_answer(found))
         return JSONResponse(key_answer(await run_in_threadpool(self._store.get, key_id)))
 
     async def update(self, request: Request, key_id: str) -> Response:
         """Other terms for a key."""
+        self._check_made(key_id)
         terms = read_json(KeyChanges, await request.body()).terms(self._clock())
         self._check_scopes(terms)
         record = await run_in_threadpool(self._store.update, key_id, terms)
@@ -120,12 +132,14 @@ class Admin:
 
     async def rotate(self, request: Request, key_id: str) -> Response:
         """Another text for a key, shown in this answer and never again."""
+        self._check_made(key_id)
         overlap_s = read_json(Rotation, await request.body()).overlap_s
         made = await run_in_threadpool(self._store.rotate, key_id, overlap_s)
         return await self._show_once(*made, status=200)
 
     async def revoke(self, key_id: str) -> Response:
         """End a key. It opens nothing once this has answered."""
+        self._check_made(key_id)
         record = await run_in_threadpool(self._store.revoke, key_id)
         await self._access.reload()
         return JSONResponse(key_answer(record))
@@ -148,6 +162,10 @@ class Admin:
         if self._access.store is None:
             raise NoKeyStore
         return self._access.store
+
+    def _check_made(self, key_id: str) -> None:
+        if key_id in self._access.ring.of_settings():
+            raise KeyOfSettings
 
     def _check_scopes(self, terms: Mapping[str, Any]) -> None:
         for field, known in self._known.items():

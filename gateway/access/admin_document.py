@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from gateway.access.key import KeyRecord, Priority
+from gateway.access.key import Key, KeyRecord, Priority, Terms
 from gateway.access.period import Period, date_of
 from gateway.access.usage import Counters, Report
 from gateway.errors import BadRequest
@@ -183,7 +183,21 @@ def key_answer(record: KeyRecord) -> dict[str, Any]:
             for secret in record.secrets
         ],
         "metadata": terms.metadata,
+        "source": "store",
     }
+
+
+def settings_key_answer(key: Key) -> dict[str, Any]:
+    """A key that stands in the settings, in the same form: it has no limits and no dates."""
+    record = KeyRecord(
+        id=key.id,
+        row=key.row,
+        created_at=0.0,
+        revoked_at=None,
+        terms=Terms(name=key.name),
+        secrets=(),
+    )
+    return key_answer(record) | {"created_at": None, "source": "settings"}
 
 
 def usage_answer(report: Report, first_day: int, last_day: int) -> dict[str, Any]:

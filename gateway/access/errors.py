@@ -7,7 +7,7 @@ GatewayError
 ├── AdminOnly               a client key where the admin credential belongs
 ├── LimitExceeded           too many requests or tokens for now
 │   └── QuotaExhausted      nothing left until the period ends; a retry is in vain
-├── KeyNotFound, KeyRevoked, TooManyKeys, UnknownScope
+├── KeyNotFound, KeyOfSettings, KeyRevoked, TooManyKeys, UnknownScope
 ├── NoKeyStore              the gateway runs without a data folder
 └── StorageUnavailable      disk full, read-only, damaged
 """
@@ -79,6 +79,17 @@ class QuotaExhausted(LimitExceeded):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, kind="insufficient_quota", wait_ns=None)
+
+
+class KeyOfSettings(GatewayError):
+    """The key stands in the settings, where nobody here can change it."""
+
+    status = 409
+    kind = CALLER_FAULT
+    code = "key_of_settings"
+
+    def __init__(self) -> None:
+        super().__init__("This key stands in the gateway's settings: change it there.")
 
 
 class KeyNotFound(GatewayError):

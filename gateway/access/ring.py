@@ -81,6 +81,10 @@ class KeyRing:
         """The store's keys by their rows."""
         return {key.row: key for key in self._stored.values()}
 
+    def of_settings(self) -> dict[str, Key]:
+        """The keys that stand in the settings, by their ids."""
+        return {key.id: key for key in self._files.values()}
+
     def load(self) -> Snapshot | None:
         """What the store says now, or None when that is what is in force. Blocks.
 

@@ -57,6 +57,12 @@ def client_of(access, key=ADMIN):
     return httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers)
 
 
+async def made_keys(admin):
+    """The keys that do not stand in the settings."""
+    keys = (await admin.get("/admin/keys")).json()["data"]
+    return [key for key in keys if key["source"] == "store"]
+
+
 @pytest.fixture
 def access(tmp_path):
     access = access_over(tmp_path)
@@ -129,9 +135,21 @@ async def test_a_made_key_opens_at_once_and_is_shown_once(access, admin):
     )
     assert answer["created_at"] == "2024-10-04T00:00:00Z"
     assert (await admin.get(f"/admin/keys/{answer['id']}")).json() == answer
-    listed = await admin.get("/admin/keys")
-    assert listed.json() == {"object": "list", "data": [answer]}
-    assert text[-20:] not in listed.text
+    assert await made_keys(admin) == [answer]
+    assert text[-20:] not in (await admin.get("/admin/keys")).text
+
+
+async def test_a_key_of_the_settings_is_shown_and_cannot_be_changed_here(admin):
+    shown = (await admin.get("/admin/keys/file")).json()
+    assert (shown["id"], shown["source"], shown["created_at"]) == ("file", "settings", None)
+    assert (await admin.get("/admin/keys")).json()["data"] == [shown]
+    for answer in (
+        await admin.patch("/admin/keys/file", json={"rpm": 5}),
+        await admin.post("/admin/keys/file/rotate"),
+        await admin.delete("/admin/keys/file"),
+    ):
+        assert (answer.status_code, error_of(answer)["code"]) == (409, "key_of_settings")
+        assert "settings" in error_of(answer)["message"]
 
 
 async def test_an_answer_with_a_key_is_kept_by_no_cache(admin):
@@ -161,7 +179,7 @@ async def test_an_answer_with_a_key_is_kept_by_no_cache(admin):
 async def test_a_wrong_field_is_named_and_no_key_is_made(admin, fields, param):
     answer = await admin.post("/admin/keys", json={"name": "Ada"} | fields)
     assert (answer.status_code, error_of(answer)["param"]) == (400, param)
-    assert (await admin.get("/admin/keys")).json()["data"] == []
+    assert await made_keys(admin) == []
 
 
 async def test_a_body_that_is_no_json_is_a_bad_request(admin):
@@ -315,7 +333,7 @@ async def test_a_refusal_does_not_repeat_a_value(admin):
 
 async def test_changes_at_once_are_all_kept(admin):
     keys = await asyncio.gather(*(made(admin, name=f"key {n}") for n in range(20)))
-    listed = (await admin.get("/admin/keys")).json()["data"]
+    listed = await made_keys(admin)
     assert {entry["id"] for entry in listed} == {key["id"] for key in keys}
     assert len({key["key"] for key in keys}) == 20
 
