@@ -165,7 +165,7 @@ async def _sweep(core: Core) -> None:
         rounds += 1
         now = time.monotonic()
         for replica in core.fleet.all():
-            replica.pool.tend(now)
+            replica.pool.tend(now, replica.in_flight)
             if rounds % _COOL_SWEEPS == 0:
                 replica.pool.cool()
         if rounds % _TELLING_SWEEPS == 0 and core.colleagues.any:

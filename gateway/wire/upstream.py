@@ -236,9 +236,10 @@ class Pool:
         )
         return connection
 
-    def tend(self, now: float) -> None:
+    def tend(self, now: float, busy: int) -> None:
         """Called a few times a second: opens spares in the background, a few at a time, and not in
-        the middle of the burst that misses them.
+        the middle of the burst that misses them. ``busy`` requests are on other connections: a
+        server has a thread for each of its slots and few more, and a spare one holds a thread.
         """
         if self._missed:
             self._wanted = min(self._wanted + self._missed, self.limit, _MOST_SPARES)
@@ -248,7 +249,7 @@ class Pool:
             return
         while self._idle and now - self._idle[0].idle_since >= _IDLE_S:
             self._idle.pop(0).abort()
-        missing = self._wanted - len(self._idle) - self._opening
+        missing = min(self._wanted, self.limit - busy) - len(self._idle) - self._opening
         for _ in range(min(missing, _SPARES_AT_ONCE)):
             self._opening += 1
             task = asyncio.ensure_future(self._spare())

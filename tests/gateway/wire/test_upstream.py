@@ -194,16 +194,19 @@ async def test_spare_connections_are_opened_and_kept_within_bounds():
     server = await asyncio.start_server(met, "127.0.0.1", 0)
     async with server:
         pool = Pool("127.0.0.1", server.sockets[0].getsockname()[1], limit=4)
-        pool.tend(time.monotonic())
+        pool.tend(time.monotonic(), busy=0)
         await asyncio.sleep(0.05)
         assert count == 0  # nothing was missed yet
         for _ in range(50):
             pool.take(time.monotonic())
-        pool.tend(time.monotonic())
+        pool.tend(time.monotonic(), busy=0)
         await asyncio.sleep(0.05)
         assert count == 0  # the burst may still be under way
-        pool.tend(time.monotonic())
-        pool.tend(time.monotonic())
+        pool.tend(time.monotonic(), busy=4)
+        await asyncio.sleep(0.05)
+        assert count == 0  # all threads of the server are busy
+        pool.tend(time.monotonic(), busy=0)
+        pool.tend(time.monotonic(), busy=0)
         async with asyncio.timeout(2):
             while count < 4:
                 await asyncio.sleep(0.01)
