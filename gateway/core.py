@@ -185,6 +185,8 @@ class Core:
             return  # the guess stands
         cost = self._cost(expert, more, 0)
         self.ledger.add(call.key.id, expert, more, 0, 0, cost, 0, requests=0)
+        if exchange.reserved >= 0:
+            self.limits.settle(call.key, 0, more, cost, exchange.day, ended=False)
         self.metrics.of(expert).prompt += more
 
     def figures(self) -> Figures:

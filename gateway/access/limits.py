@@ -135,18 +135,27 @@ class Limits:
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
 
-    def settle(self, key: Key, estimate: int, tokens: int, cost_micro: int, day: int) -> None:
+    def settle(
+        self,
+        key: Key,
+        estimate: int,
+        tokens: int,
+        cost_micro: int,
+        day: int,
+        ended: bool = True,
+    ) -> None:
         """The request has ended: replace its estimate by what it used. ``day`` is that of its
-        ``admit``: past midnight its estimate went with the old day.
+        ``admit``: past midnight its estimate went with the old day. With ``ended`` of False it had
+        been settled before and turned out to have used so much more.
         """
         if not key.limited:
             return
         if self._lock < 0:
-            self._give(key, estimate, tokens, cost_micro, day)
+            self._give(key, estimate, tokens, cost_micro, day, ended)
             return
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
-            self._give(key, estimate, tokens, cost_micro, day)
+            self._give(key, estimate, tokens, cost_micro, day, ended)
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
 
@@ -206,9 +215,11 @@ class Limits:
         if key.daily_tokens is not None:
             cells[at + 3] += estimate
 
-    def _give(self, key: Key, estimate: int, tokens: int, cost_micro: int, day: int) -> None:
+    def _give(
+        self, key: Key, estimate: int, tokens: int, cost_micro: int, day: int, ended: bool
+    ) -> None:
         cells, at = self._cells, key.cell
-        if key.concurrency is not None:
+        if ended and key.concurrency is not None:
             column = at + self._column
             # Never below zero: after a restart beside a draining predecessor both use one column.
             if cells[column] > 0:

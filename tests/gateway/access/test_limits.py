@@ -244,6 +244,23 @@ def test_a_settle_too_many_makes_no_room(table):
     assert error.retry_after_s == 1
 
 
+def test_what_turned_out_later_counts_as_well_and_ends_nothing(table):
+    key = key_with(daily_tokens=100, concurrency=1, budget_micro=1000, tpm=6000)
+    assert admitted(table, key, 10)
+    table.settle(key, 10, 10, 0, DAY)
+    assert admitted(table, key, 10)
+    table.settle(key, 0, 70, 900, DAY, ended=False)
+    assert table._cells[key.cell + 3] == 90
+    assert header(table, key, "remaining-tokens") == str(6000 - 90)
+    assert not admitted(table, key, 5)  # the other request still runs
+    table.settle(key, 10, 10, 0, DAY)
+    assert not admitted(table, key, 11)
+    assert admitted(table, key, 10)
+    table.settle(key, 10, 0, 0, DAY)
+    table.settle(key, 0, -70, -900, DAY, ended=False)
+    assert admitted(table, key, 80)
+
+
 def test_the_tokens_of_a_day_end_with_it(table):
     key = key_with(daily_tokens=100)
     table.admit(key, 90, NOW, DAY)

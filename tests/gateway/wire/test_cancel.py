@@ -118,6 +118,27 @@ async def test_a_client_that_leaves_before_any_byte_costs_its_prompt_and_counts_
     assert (usage["requests"], usage["aborted"], usage["completion_tokens"]) == (1, 1, 0)
 
 
+async def test_a_limit_learns_what_the_prompt_of_a_request_that_was_left_really_cost(
+    serve, upstream, catalogue, tmp_path
+):
+    expert = await upstream(says_nothing)
+    expert.props, expert.prompt_tokens = {"total_slots": 2}, 500
+    catalogue.register("general", expert)
+    gateway = await serve(data_dir=str(tmp_path))
+    key_id, key = await gateway.new_key(daily_tokens=600)
+    raw = await Raw.open(gateway)
+    await raw.send(post(ASK % b"false", key=key), pause_s=0.1)
+    await raw.close()
+
+    async def counted() -> bool:
+        return (await gateway.usage(key=key_id))["prompt_tokens"] == 500
+
+    await gateway.until(counted)
+    answer = await gateway.chat_with(key, max_tokens=150)
+    assert answer.status_code == 429
+    assert "used 500" in answer.json()["error"]["message"]
+
+
 def slow_reader(gateway: Gateway) -> socket.socket:
     """A connection whose buffers hold little."""
     client = socket.socket()
