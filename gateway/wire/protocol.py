@@ -48,7 +48,7 @@ class GatewayProtocol(ClientConnection):
     _refusal: GatewayError | None = None
     _parts: list[bytes]
     _missing = 0  # bytes of a body whose head was recognised and not parsed
-    _received = _head_bytes = 0
+    _received = _head_bytes = _hosts = 0
     _trailing = False  # header fields behind the head are trailers, which mean nothing here
     _undecided = False
 
@@ -134,7 +134,7 @@ class GatewayProtocol(ClientConnection):
         self._undecided = self._reading = True
         self._head = self._refusal = self._repeat = None
         self._since = _now()
-        self._received = 0
+        self._received = self._hosts = 0
         self._trailing = False
 
     def on_url(self, url: bytes) -> None:
@@ -160,6 +160,8 @@ class GatewayProtocol(ClientConnection):
             return
         if self._undecided:
             self._decide()
+        if len(name) == 4 and name.lower() == b"host":
+            self._hosts += 1
         if self._head is None:
             _super.on_header(self, name, value)
         else:
@@ -172,11 +174,16 @@ class GatewayProtocol(ClientConnection):
             self._decide()
         self._head_bytes = -(1 << 62)  # what follows is a body, which has a limit of its own
         self._trailing = True
+        self.http10 = self.parser.get_http_version() != "1.1"
+        if self._hosts > 1 or not (self._hosts or self.http10):
+            # Whoever stands in front may have read another one than we would (RFC 9112, 3.2).
+            self._refuse_at_once(BadRequest("A request has exactly one Host header."))
+            return
         head = self._head
         if head is None:
             self._hand_to_asgi()
             return
-        self.http10 = head.http10 = self.parser.get_http_version() != "1.1"
+        head.http10 = self.http10
         self._last = head.last = (
             self.http10 or self._core.draining or not self.parser.should_keep_alive()
         )

@@ -335,3 +335,36 @@ def test_a_repeat_finds_exactly_the_body_behind_its_own_head(first, second):
     assert (post(second)[start:], length) == (second, len(second))
     other = post(second, key=KEY + "x")
     assert repeat.body_at(other) == (-1, 0)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "version", "status"),
+    [
+        ([b"host: a"], b"1.1", 200),
+        ([], b"1.1", 400),
+        ([b"host: a", b"Host: b"], b"1.1", 400),
+        ([b"host: a", b"host: a"], b"1.1", 400),
+        ([], b"1.0", 200),
+        ([b"host: a", b"host: b"], b"1.0", 400),
+    ],
+)
+@pytest.mark.parametrize("path", [b"POST /v1/chat/completions", b"GET /health"])
+async def test_a_request_names_its_host_once(
+    serve, upstream, catalogue, path, hosts, version, status
+):
+    expert = await upstream()
+    catalogue.register("general", expert)
+    gateway = await serve()
+    lines = [*hosts, b"authorization: Bearer " + KEY.encode()]
+    body = BODY if path.startswith(b"POST") else b""
+    if body:
+        lines.append(b"content-length: %d" % len(body))
+    raw = await Raw.open(gateway)
+    await raw.send(path + b" HTTP/" + version + b"\r\n" + b"\r\n".join(lines) + b"\r\n\r\n" + body)
+    answer = await raw.answer()
+    assert answer.status == status
+    if status == 400:
+        assert "Host" in answer.json()["error"]["message"]
+        assert not expert.received
+        assert await raw.ended() == b""
+    await raw.close()
