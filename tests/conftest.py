@@ -22,6 +22,7 @@ SERVICE = (
     "gateway/fleet/test_discovery",
     "gateway/telemetry/test_exposition",
     "gateway/test_main",
+    "gateway/test_workers",
     "gateway/wire/test_cancel",
     "gateway/wire/test_departure",
     "gateway/wire/test_exchange",

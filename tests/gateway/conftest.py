@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from tests.gateway.fakes import (
     secrets_of,
     settings_of,
 )
+from tests.gateway.running import Running, free_port, is_up, launch, secrets_text
 
 
 def pytest_asyncio_loop_factories(
@@ -89,3 +92,42 @@ async def serve(catalogue: Catalogue) -> AsyncIterator[Callable[..., Awaitable[G
             return gateway
 
         yield start
+
+
+@pytest.fixture
+async def run(tmp_path, checkout, upstream) -> AsyncIterator:
+    """Starts a gateway in ``tmp_path``, whose only expert behaves as told."""
+    started: list[asyncio.subprocess.Process] = []
+
+    async def start(behaviour, **changes: object) -> Running:
+        expert = await upstream(behaviour)
+        expert.props = {"total_slots": 8}
+        port = free_port()
+        route = {"upstreams": [{"url": f"http://127.0.0.1:{expert.port}"}]}
+        settings = settings_of(
+            port=port,
+            nomad_address=None,
+            experts={"general": route},
+            aliases={},
+            data_dir=str(tmp_path / "data"),
+            # A busy machine may delay the looks at the expert; nobody is refused for that.
+            probe_interval_s=2,
+            admission={"restart_wait_s": 10},
+            **changes,
+        )
+        (tmp_path / "settings.json").write_text(settings.model_dump_json())
+        (tmp_path / "secrets.json").write_text(secrets_text())
+        process = await launch(checkout, tmp_path)
+        started.append(process)
+        running = Running(process, f"http://127.0.0.1:{port}", tmp_path, expert)
+        async with running.client() as client, asyncio.timeout(20):
+            while not await is_up(client):
+                assert process.returncode is None
+                await asyncio.sleep(0.05)
+        return running
+
+    yield start
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
