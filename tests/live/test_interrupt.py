@@ -1,5 +1,6 @@
 """Interrupted at any moment, or started twice: a clear message, and the next run continues."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -64,9 +65,23 @@ def test_a_killed_run_is_recovered_from(fresh: Sandbox) -> None:
         if b"pulumi" in line or pid == child.pid:
             os.kill(pid, signal.SIGKILL)
     child.communicate(timeout=60)
+    deadline = time.monotonic() + 15
+    while programs(fresh):
+        assert time.monotonic() < deadline, "the program outlives its engine"
+        time.sleep(0.2)
     done = fresh.hearth("up", "--yes")
     assert done.returncode == 0, done.stdout + done.stderr
     assert fresh.hearth("chat", "hello").stdout.strip()
+
+
+def programs(sandbox: Sandbox) -> list[int]:
+    """The Pulumi programs that run."""
+    found = []
+    for pid in sandbox.processes():
+        with contextlib.suppress(OSError):
+            if b"language_exec" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
 
 
 def test_a_second_run_at_the_same_time_is_refused_and_names_the_first(fresh: Sandbox) -> None:

@@ -7,6 +7,8 @@ folder first on ``sys.path``, and ``__main__`` as its name.
 import json
 import os
 import sys
+import threading
+import time
 import traceback
 from pathlib import Path
 
@@ -17,6 +19,7 @@ ALREADY_REPORTED = 32  # the exit code after an error the engine has been told
 
 def run() -> int:
     """Run the program; returns the exit code."""
+    threading.Thread(target=_end_with_host, args=(os.getppid(),), daemon=True).start()
     settings = json.loads(os.environ.pop(VARIABLE))
     directory = Path(settings["directory"])
     entry = directory / settings["entry"]
@@ -65,6 +68,13 @@ def run() -> int:
     else:
         return 0
     return ALREADY_REPORTED
+
+
+def _end_with_host(host: int) -> None:
+    """A language host that was killed tells nobody: its program would wait for answers for ever."""
+    while os.getppid() == host:
+        time.sleep(1.0)
+    os._exit(INTERRUPTED)
 
 
 def _user_traceback(directory: Path) -> str:
