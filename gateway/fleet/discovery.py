@@ -138,13 +138,20 @@ class Discovery:
 
 
 def _endpoints(expert: str, entries: list[dict[str, Any]]) -> list[Endpoint]:
-    """The registrations that can be used: one that is malformed must not hide the others."""
+    """The registrations that can be used: one that is malformed must not hide the others.
+
+    Raises:
+        ValueError: all are malformed, which is no reason to forget the replicas that are known.
+    """
     found = []
     for entry in entries:
         try:
             found.append(_endpoint(expert, entry))
         except (ValueError, KeyError, TypeError) as error:
             _log.warning("registration is unusable expert=%s why=%r", expert, error)
+    if entries and not found:
+        msg = f"none of the registrations of {expert} can be used"
+        raise ValueError(msg)
     return found
 
 

@@ -191,6 +191,25 @@ async def test_a_malformed_registration_does_not_hide_the_others(broken):
     assert fleet.live("general")
 
 
+@pytest.mark.parametrize("answer", [[None], [{"ID": "b"}], {"error": "no list"}])
+async def test_registrations_that_are_all_malformed_forget_no_replica(answer):
+    known = [{"ID": "a", "Address": "10.0.0.1", "Port": 80, "Tags": []}]
+    answers = iter([known, answer])
+
+    async def nomad(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=next(answers))
+
+    async def replica(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"data": [{"id": "big"}]})
+
+    fleet = fleet_of()
+    discovery = discovery_with(nomad, fleet, replica)
+    await discovery.look("general")
+    with pytest.raises(ValueError, match="general"):
+        await discovery.look("general")
+    assert [one.endpoint.id for one in fleet.of("general")] == ["a"]
+
+
 async def test_an_index_that_fell_makes_the_watcher_start_over():
     asked = []
 
