@@ -50,10 +50,9 @@ def make_room_for_files() -> None:
     most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    reader, writer = os.pipe()
-    os.close(fcntl.fcntl(reader, fcntl.F_DUPFD_CLOEXEC, most - 1))
-    os.close(reader)
-    os.close(writer)
+    handle = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    os.close(fcntl.fcntl(handle, fcntl.F_DUPFD_CLOEXEC, most - 1))
+    os.close(handle)
 
 
 def server_config(app: FastAPI, settings: GatewaySettings) -> uvicorn.Config:

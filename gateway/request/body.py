@@ -35,8 +35,10 @@ class Body(msgspec.Struct, gc=False):
     @property
     def answer_tokens(self) -> int:
         """The most tokens the answer may have, as far as the client says; else 0."""
-        limit = self.max_completion_tokens or self.max_tokens or self.max_output_tokens
-        return limit if type(limit) is int and 0 < limit < 1 << 31 else 0
+        for limit in (self.max_completion_tokens, self.max_tokens, self.max_output_tokens):
+            if type(limit) is int and 0 < limit < 1 << 31:
+                return limit
+        return 0
 
 
 _decode: Final = msgspec.json.Decoder(Body).decode

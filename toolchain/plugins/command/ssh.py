@@ -138,8 +138,10 @@ async def _attempt(
         raise DialError(f"ssh: rejected: connect failed ({error.reason})") from None
     except asyncssh.PermissionDenied:
         raise DialError(f"ssh: handshake failed: {_unable(endpoint)}") from None
-    except asyncssh.HostKeyNotVerifiable:
-        raise DialError("ssh: handshake failed: ssh: host key mismatch") from None
+    except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed) as error:
+        # A server that has only unusual kinds of keys fails in the exchange already.
+        other = "ssh: host key mismatch" if endpoint.host_key else f"ssh: {error.reason}"
+        raise DialError(f"ssh: handshake failed: {other}") from None
     except asyncssh.Error as error:
         raise DialError(f"ssh: handshake failed: {error.reason}") from None
     except OSError as error:
