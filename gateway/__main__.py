@@ -17,7 +17,7 @@ import uvicorn
 from contract.gateway_settings import GatewaySecrets, GatewaySettings
 from gateway.documents import UnusableDocument, read_document
 from gateway.errors import GatewayError
-from gateway.serving import create_worker, make_room_for_files, server_config, settle_memory
+from gateway.serving import create_worker, prepare_process, server_config
 from gateway.workers import serve_workers
 
 _USAGE_ERROR: Final = 2
@@ -46,8 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     if settings.workers > 1:
         return serve_workers(settings, options.settings, options.secrets)
     try:
-        settle_memory()
-        make_room_for_files()
+        prepare_process()
         server = uvicorn.Server(server_config(create_worker(settings, secrets), settings))
         server.run()
     except GatewayError as error:

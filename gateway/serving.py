@@ -32,7 +32,13 @@ def create_worker(
     return create_app(settings, secrets, nomad=nomad, worker=worker, meeting=meeting)
 
 
-def settle_memory() -> None:
+def prepare_process() -> None:
+    """What each process that serves does first, before it has threads or makes anything."""
+    _settle_memory()
+    _make_room_for_files()
+
+
+def _settle_memory() -> None:
     """What is there now stays until the end: the collector need not look at it again, nor at every
     few hundred objects that requests make and drop without cycles.
     """
@@ -41,7 +47,7 @@ def settle_memory() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-def make_room_for_files() -> None:
+def _make_room_for_files() -> None:
     """Allows as many connections as the system lets this process have. Called before there is any
     thread: where one exists, Linux stops whoever opens a file for about 10 ms each time the table
     of open files has to grow, which a burst of streams would meet several times over.

@@ -18,7 +18,7 @@ from contract.gateway_settings import GatewaySecrets, GatewaySettings
 from gateway.access.access import data_folder
 from gateway.documents import read_document
 from gateway.errors import GatewayError
-from gateway.serving import create_worker, make_room_for_files, server_config, settle_memory
+from gateway.serving import create_worker, prepare_process, server_config
 from gateway.telemetry.colleagues import leave, meeting_place
 
 _PACE_S: Final = 0.2
@@ -110,8 +110,7 @@ def _work(
     secrets = (
         GatewaySecrets() if secrets_file is None else read_document(secrets_file, GatewaySecrets)
     )
-    settle_memory()
-    make_room_for_files()
+    prepare_process()
     server = uvicorn.Server(
         server_config(create_worker(settings, secrets, worker, meeting), settings)
     )

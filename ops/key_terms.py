@@ -10,16 +10,24 @@ import typer
 from ops.errors import OpsError
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_REMOVABLE: Final = {
+_FIELDS: Final = {
+    "name": "name",
     "model": "models",
     "endpoint": "endpoints",
     "rpm": "rpm",
     "tpm": "tpm",
     "concurrency": "concurrency",
-    "daily-tokens": "daily_tokens",
+    "daily_tokens": "daily_tokens",
     "budget": "budget",
-    "expires": "expires_at",
+    "budget_period": "budget_period",
+    "priority": "priority",
 }
+_ALWAYS_SET: Final = ("name", "budget_period", "priority")
+_REMOVABLE: Final = {
+    option.replace("_", "-"): field
+    for option, field in _FIELDS.items()
+    if option not in _ALWAYS_SET
+} | {"expires": "expires_at"}
 
 Models = Annotated[
     list[str] | None, typer.Option("--model", "-m", help="May ask this one; default: all.")
@@ -47,14 +55,16 @@ Removed = Annotated[
 ]
 
 
-def given(*, expires_in: str | None, **fields: object) -> dict[str, Any]:
-    """The fields of a request to /admin: those that were named.
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a request to /admin, from a command's options: those that were named.
 
     Raises:
         OpsError: ``expires_in`` is no time.
     """
-    fields["expires_in_s"] = None if expires_in is None else seconds(expires_in)
-    return {name: value for name, value in fields.items() if value not in (None, [])}
+    fields = {field: options[option] for option, field in _FIELDS.items()}
+    if options["expires_in"] is not None:
+        fields["expires_in_s"] = seconds(options["expires_in"])
+    return {name: value for name, value in fields.items() if value not in (None, [], ())}
 
 
 def removed(limits: Sequence[str], fields: Collection[str]) -> Mapping[str, None]:

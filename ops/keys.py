@@ -43,6 +43,7 @@ _COUNTERS: Final = (
 
 @app.command()
 def create(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help="Whose key it is, or what for.")],
     model: terms.Models = None,
     endpoint: terms.Endpoints = None,
@@ -60,19 +61,7 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Make a key. It is printed once, alone on the last line, and can never be shown again."""
-    fields = terms.given(
-        name=name,
-        models=model,
-        endpoints=endpoint,
-        rpm=rpm,
-        tpm=tpm,
-        concurrency=concurrency,
-        daily_tokens=daily_tokens,
-        budget=budget,
-        budget_period=budget_period,
-        priority=priority,
-        expires_in=expires_in,
-    )
+    fields = terms.given(context.params)
     with _admin(stack, url, admin_key_file) as admin:
         made = admin.create(fields)
     _show_once(made, as_json, f"key {made['id']} for {made['name']} made; keep it, it is not")
@@ -80,6 +69,7 @@ def create(
 
 @app.command()
 def update(
+    context: typer.Context,
     key_id: KeyId,
     name: Annotated[str | None, typer.Option("--name", help="Whose key it is.")] = None,
     model: terms.Models = None,
@@ -99,19 +89,7 @@ def update(
     as_json: Json = False,
 ) -> None:
     """Change what a key may do; what is not named stays. The key itself stays the same."""
-    fields = terms.given(
-        name=name,
-        models=model,
-        endpoints=endpoint,
-        rpm=rpm,
-        tpm=tpm,
-        concurrency=concurrency,
-        daily_tokens=daily_tokens,
-        budget=budget,
-        budget_period=budget_period,
-        priority=priority,
-        expires_in=expires_in,
-    )
+    fields = terms.given(context.params)
     fields |= terms.removed(remove or [], fields)
     if not fields:
         msg = "nothing to change; name a field, e.g. --rpm 60 or --remove tpm"
