@@ -12,7 +12,6 @@ from gateway.reply.chunks import BadChunks, ChunkReader, chunk
 from gateway.wire.heads import LARGEST_HEAD, BadHead, ResponseHead, response_head
 
 _IDLE_S: Final = 4.0  # llama-server closes an idle connection after 5 s
-_USES: Final = 99  # and after 100 requests
 _LARGEST_HELD: Final = 16 * 1024 * 1024
 _MOST_SPARES: Final = 512
 _SPARES_AT_ONCE: Final = 32
@@ -47,9 +46,9 @@ class Connection(asyncio.Protocol):
         "_pool",
         "_taker",
         "alive",
+        "answered",
         "idle_since",
         "transport",
-        "uses",
     )
 
     def __init__(self, pool: "Pool") -> None:
@@ -60,7 +59,7 @@ class Connection(asyncio.Protocol):
         self._held = b""
         self._left = 0
         self.alive = False
-        self.uses = 0
+        self.answered = False  # a request before this one
         self.idle_since = 0.0
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
 
@@ -73,7 +72,6 @@ class Connection(asyncio.Protocol):
         self._taker = taker
         self._head = self._chunks = None
         self._held = b""
-        self.uses += 1
         if len(body) < 131_072:
             self.transport.write(head + body)
         else:
@@ -150,8 +148,10 @@ class Connection(asyncio.Protocol):
     ) -> None:
         known = head or self._head
         self._taker = None
-        # llama-server closes after an event stream without saying so.
-        if known is not None and known.keep_alive and not known.events and self.uses < _USES:
+        # Servers say in their last answer that it is the last one, llama-server in its hundredth;
+        # but it closes after an event stream without saying so.
+        if known is not None and known.keep_alive and not known.events:
+            self.answered = True
             self._pool.give(self)
         else:
             self.alive = False
@@ -172,7 +172,7 @@ class Connection(asyncio.Protocol):
         elif self._head is not None and self._left < 0 and self._chunks is None and exc is None:
             taker.receive(None, b"0\r\n\r\n", [], True)
         else:
-            stale = self.uses > 1 and self._head is None and not self._held
+            stale = self.answered and self._head is None and not self._held
             taker.lost("it closed the connection", stale=stale)
 
     def pause_writing(self) -> None:

@@ -155,14 +155,21 @@ def test_bytes_nobody_asked_for_end_a_connection():
     assert pool.take(time.monotonic()) is None
 
 
-def test_a_connection_idle_for_long_or_used_often_is_not_taken_again():
+def test_a_connection_idle_for_long_is_not_taken_again():
     _, _, transport, pool = fed(HEAD + b"content-length: 0\r\n\r\n", [])
     assert pool.take(time.monotonic() + 4.5) is None
     assert transport.ended == "aborted"
+
+
+def test_a_connection_is_used_until_its_server_says_that_it_ends():
     connection, transport, pool = connected()
-    for _ in range(99):
+    for _ in range(300):
         connection.send(Taker(), *REQUEST)
         connection.data_received(HEAD + b"content-length: 0\r\n\r\n")
+        assert pool.take(time.monotonic()) is connection
+    connection.send(Taker(), *REQUEST)
+    connection.data_received(HEAD + b"connection: close\r\ncontent-length: 0\r\n\r\n")
+    assert pool.take(time.monotonic()) is None
     assert transport.ended == "closed"
 
 
