@@ -14,7 +14,7 @@ from gateway.access.database import FILE, Database
 from gateway.access.errors import StorageUnavailable
 from gateway.access.key import Key
 from gateway.access.ledger import Ledger
-from gateway.access.limits import Limits
+from gateway.access.limits import Limits, SharedLimits
 from gateway.access.period import utc_day
 from gateway.access.ring import KeyRing, Snapshot
 from gateway.access.secret import admin_digest, hasher_of
@@ -51,7 +51,11 @@ class Access:
         self.store = None if folder is None else KeyStore(self._database, hasher, clock)
         self.ring = KeyRing([*settings.keys, *secrets.keys], self.store, hasher, clock)
         self.ledger = Ledger(folder, self._usage, clock=clock)
-        self.limits = Limits(folder, worker=worker, workers=settings.workers)
+        self.limits = (
+            Limits(folder)
+            if settings.workers == 1
+            else SharedLimits(folder, worker=worker, workers=settings.workers)
+        )
         try:
             self.ledger.fold()
             self._adopt(self._load())

@@ -14,6 +14,10 @@ ROWS: Final = 65536  # of the table of limits
 FILE_ROWS: Final = 1024  # of these, for keys from files
 CELLS: Final = 16  # of 8 bytes, per row
 
+_LINES: Final = (
+    b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %%d\r\nx-ratelimit-reset-%b: %%b\r\n"
+)
+
 
 class Priority(IntEnum):
     """Who is served first when requests wait."""
@@ -63,7 +67,9 @@ class KeyRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """What a request needs of a key. The steps are derived once, here, and not per request."""
+    """What a request needs of a key. The steps are derived once, here, and not per request.
+    ``limit_lines`` are the header lines about its limits, with places for what is left of each.
+    """
 
     id: str
     row: int
@@ -87,6 +93,7 @@ class Key:
     token_ns: int = field(init=False)
     request_burst_ns: int = field(init=False)
     token_burst_ns: int = field(init=False)
+    limit_lines: bytes = field(init=False)
 
     def __post_init__(self) -> None:
         limits = (self.rpm, self.tpm, self.concurrency, self.daily_tokens, self.budget_micro)
@@ -98,6 +105,9 @@ class Key:
         put(self, "token_ns", -(-MINUTE_NS // self.tpm) if self.tpm else 0)
         put(self, "request_burst_ns", self.request_ns * (self.rpm or 0))
         put(self, "token_burst_ns", self.token_ns * (self.tpm or 0))
+        rates = ((b"requests", self.rpm), (b"tokens", self.tpm))
+        lines = (_LINES % (kind, rate, kind, kind) for kind, rate in rates if rate)
+        put(self, "limit_lines", b"".join(lines))
 
     def until(self, expires_at: float) -> "Key":
         """The same key with another end."""

@@ -8,6 +8,7 @@ in the thread of the event loop; ``fold`` may run in any other, and never touche
 
 import asyncio
 import logging
+import mmap
 import os
 import struct
 import threading
@@ -25,6 +26,7 @@ from gateway.access.usage import Counters, Filter, Report, UsageTable
 FOLD_INTERVAL_S: Final = 1.0
 
 _COUNTERS: Final = struct.Struct("<6q")
+_pack, _unpack = _COUNTERS.pack_into, _COUNTERS.unpack_from
 
 _log = logging.getLogger("gateway.access")
 
@@ -43,11 +45,9 @@ class Ledger:
         "_folder",
         "_folding",
         "_forgetful",
-        "_pack",
         "_rows",
         "_size",
         "_table",
-        "_unpack",
     )
 
     def __init__(
@@ -64,11 +64,9 @@ class Ledger:
         self._clock = clock
         self._size = size
         self._allocate = allocate
-        self._pack = _COUNTERS.pack_into
-        self._unpack = _COUNTERS.unpack_from
         self._folding = threading.Lock()
         self._forgetful = False
-        self._rows: dict[tuple[str, str], tuple[LedgerFile, int]] = {}
+        self._rows: dict[tuple[str, str], tuple[mmap.mmap, int]] = {}
         self._set_day(utc_day(clock()))
         self._current = self._new_file()
         self._files = [self._current]
@@ -92,31 +90,31 @@ class Ledger:
         """Count one request, or correct one with ``requests`` of 0. When this returns, the count
         outlives the process.
         """
-        if not self._begins <= (now := self._clock()) < self._ends:
+        clock = self._clock
+        if not self._begins <= (now := clock()) < self._ends:
             self._turn(utc_day(now))
         found = self._rows.get((key_id, model))
         if found is None:
             found = self._new_row(key_id, model)
-        file, at = found
-        memory = file.memory
-        counts = self._unpack(memory, at)
-        self._pack(
+        memory, at = found
+        requests_before, prompts, caches, completions, costs, aborts = _unpack(memory, at)
+        _pack(
             memory,
             at,
-            counts[0] + requests,
-            counts[1] + prompt,
-            counts[2] + cached,
-            counts[3] + completion,
-            counts[4] + cost_micro,
-            counts[5] + aborted,
+            requests_before + requests,
+            prompts + prompt,
+            caches + cached,
+            completions + completion,
+            costs + cost_micro,
+            aborts + aborted,
         )
 
     def counted(self) -> Iterator[tuple[str, str, Counters]]:
         """Key, model and what this process counted for both since it began or, if that is later,
         since midnight UTC. For the thread of the event loop.
         """
-        for (key_id, model), (file, at) in self._rows.items():
-            yield key_id, model, Counters(*self._unpack(file.memory, at))
+        for (key_id, model), (memory, at) in self._rows.items():
+            yield key_id, model, Counters(*_unpack(memory, at))
 
     def tend(self) -> None:
         """End the file of a past day, and try again for a file where memory had to do."""
@@ -236,7 +234,7 @@ class Ledger:
         for other in earlier:
             other.retired = True
 
-    def _new_row(self, key_id: str, model: str) -> tuple[LedgerFile, int]:
+    def _new_row(self, key_id: str, model: str) -> tuple[mmap.mmap, int]:
         at = self._current.add_row(key_id, model, self._day)
         if at is None:
             self._current = self._new_file()
@@ -245,8 +243,8 @@ class Ledger:
             if at is None:
                 msg = f"a ledger of {self._size} bytes has no room for a row"
                 raise ValueError(msg)
-        self._rows[key_id, model] = self._current, at
-        return self._current, at
+        found = self._rows[key_id, model] = self._current.memory, at
+        return found
 
     def _new_file(self) -> LedgerFile:
         if self._folder is None:

@@ -46,15 +46,10 @@ _BYTES: Final = ROWS * CELLS * 8
 _log = logging.getLogger("gateway.access")
 
 
-_LEFT: Final = (
-    b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %%d\r\nx-ratelimit-reset-%b: %%b\r\n"
-)
-
-
 class Limits:
-    """The table of limits, as one worker sees it."""
+    """The table of limits of a gateway with one worker."""
 
-    __slots__ = ("_alone", "_cells", "_column", "_day", "_held", "_lock", "_numbers", "_workers")
+    __slots__ = ("_alone", "_cells", "_column", "_day", "_held", "_numbers", "_workers")
 
     def __init__(
         self,
@@ -69,7 +64,6 @@ class Limits:
         self._day = 0
         self._numbers = numbers(0)
         self._held: list[int] = []
-        self._lock = -1
         self._alone = True
         memory: mmap.mmap | None = None
         if folder is not None:
@@ -118,47 +112,6 @@ class Limits:
             # Held for as long as this process lives: it tells the next one that it is not alone.
             fcntl.flock(self._held[0], fcntl.LOCK_SH)
 
-    def admit(self, key: Key, estimate: int, now_ns: int, day: int) -> None:
-        """Let a request pass and take what it needs.
-
-        Raises:
-            LimitExceeded: a limit has no room; nothing was taken.
-        """
-        if not key.limited:
-            return
-        if self._lock < 0:
-            self._take(key, estimate, now_ns, day)
-            return
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        try:
-            self._take(key, estimate, now_ns, day)
-        finally:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
-
-    def settle(
-        self,
-        key: Key,
-        estimate: int,
-        tokens: int,
-        cost_micro: int,
-        day: int,
-        ended: bool = True,
-    ) -> None:
-        """The request has ended: replace its estimate by what it used. ``day`` is that of its
-        ``admit``: past midnight its estimate went with the old day. With ``ended`` of False it had
-        been settled before and turned out to have used so much more.
-        """
-        if not key.limited:
-            return
-        if self._lock < 0:
-            self._give(key, estimate, tokens, cost_micro, day, ended)
-            return
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        try:
-            self._give(key, estimate, tokens, cost_micro, day, ended)
-        finally:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
-
     def headers(self, key: Key, now_ns: int) -> bytes:
         """The header lines that tell a client what is left, each with its line end."""
         cells, at = self._cells, key.cell
@@ -167,11 +120,16 @@ class Limits:
             left = _left(key.rpm or 0, step, cells[at + _REQUESTS_TAT] - now_ns)
         if step := key.token_ns:
             left += _left(key.tpm or 0, step, cells[at + _TOKENS_TAT] - now_ns)
-        return _left_lines(key.rpm, key.tpm) % left
+        return key.limit_lines % left
 
-    def _take(self, key: Key, estimate: int, now_ns: int, day: int) -> None:
+    def admit(self, key: Key, estimate: int, now_ns: int, day: int) -> None:
+        """Let a request pass and take what it needs.
+
+        Raises:
+            LimitExceeded: a limit has no room; nothing was taken.
+        """
         cells, at = self._cells, key.cell
-        requests_tat = tokens_tat = period = 0
+        requests_tat = tokens_tat = used = running = 0
         if step := key.request_ns:
             requests_tat = cells[at]
             if requests_tat < now_ns:
@@ -189,8 +147,9 @@ class Limits:
         if key.daily_tokens is not None:
             if cells[at + 2] != day:
                 self._turn(at + 2, day)
-            if cells[at + 3] + estimate > key.daily_tokens:
-                raise refusal.day_used_up(key, estimate, cells[at + 3], day)
+            used = cells[at + 3]
+            if used + estimate > key.daily_tokens:
+                raise refusal.day_used_up(key, estimate, used, day)
         if key.budget_micro is not None:
             if day != self._day:
                 self._numbers = numbers(day)
@@ -213,11 +172,21 @@ class Limits:
         if tokens_tat:
             cells[at + 1] = tokens_tat
         if key.daily_tokens is not None:
-            cells[at + 3] += estimate
+            cells[at + 3] = used + estimate
 
-    def _give(
-        self, key: Key, estimate: int, tokens: int, cost_micro: int, day: int, ended: bool
+    def settle(
+        self,
+        key: Key,
+        estimate: int,
+        tokens: int,
+        cost_micro: int,
+        day: int,
+        ended: bool = True,
     ) -> None:
+        """The request has ended: replace its estimate by what it used. ``day`` is that of its
+        ``admit``: past midnight its estimate went with the old day. With ``ended`` of False it had
+        been settled before and turned out to have used so much more.
+        """
         cells, at = self._cells, key.cell
         if ended and key.concurrency is not None:
             column = at + self._column
@@ -256,14 +225,67 @@ class Limits:
                 for row, running in enumerate(cells[column::CELLS].tolist()):
                     if running:
                         cells[row * CELLS + column] = 0
-        if self._workers > 1:
-            self._lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            self._held.append(self._lock)
         return memory
 
     def _release(self) -> None:
         while self._held:
             os.close(self._held.pop())
+
+
+class SharedLimits(Limits):
+    """The table of limits, as one of several workers sees it."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(
+        self,
+        folder: Path | None,
+        *,
+        worker: int,
+        workers: int,
+        allocate: Callable[[int, int, int], None] = os.posix_fallocate,
+    ) -> None:
+        self._lock = -1
+        super().__init__(folder, worker=worker, workers=workers, allocate=allocate)
+
+    def admit(self, key: Key, estimate: int, now_ns: int, day: int) -> None:
+        """As ``Limits.admit``, against what all workers count."""
+        if self._lock < 0:
+            super().admit(key, estimate, now_ns, day)
+            return
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
+            super().admit(key, estimate, now_ns, day)
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def settle(
+        self,
+        key: Key,
+        estimate: int,
+        tokens: int,
+        cost_micro: int,
+        day: int,
+        ended: bool = True,
+    ) -> None:
+        """As ``Limits.settle``, for all workers."""
+        if self._lock < 0:
+            super().settle(key, estimate, tokens, cost_micro, day, ended)
+            return
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
+            super().settle(key, estimate, tokens, cost_micro, day, ended)
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def _share(self, folder: Path, allocate: Callable[[int, int, int], None]) -> mmap.mmap:
+        memory = super()._share(folder, allocate)
+        self._lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._held.append(self._lock)
+        return memory
+
+    def _release(self) -> None:
+        super()._release()
         self._lock = -1
 
 
@@ -273,13 +295,6 @@ def _left(limit: int, step: int, ahead: int) -> tuple[int, bytes]:
         return limit, b"0s"
     left = limit - -(-ahead // step)
     return left if left > 0 else 0, _reset(-(-ahead // refusal.MILLISECOND_NS))
-
-
-@lru_cache(maxsize=256)
-def _left_lines(rpm: int | None, tpm: int | None) -> bytes:
-    """The header lines of a key with these limits, with places for what ``_left`` finds."""
-    limits = ((b"requests", rpm), (b"tokens", tpm))
-    return b"".join(_LEFT % (kind, limit, kind, kind) for kind, limit in limits if limit)
 
 
 @lru_cache(maxsize=4096)

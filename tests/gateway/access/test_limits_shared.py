@@ -10,7 +10,7 @@ import pytest
 
 from gateway.access.errors import LimitExceeded
 from gateway.access.key import Key
-from gateway.access.limits import Limits
+from gateway.access.limits import SharedLimits
 from gateway.access.usage import Spent
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -21,10 +21,10 @@ import json, sys
 from pathlib import Path
 from gateway.access.errors import LimitExceeded
 from gateway.access.key import Key
-from gateway.access.limits import Limits
+from gateway.access.limits import SharedLimits
 folder, worker, limits = sys.argv[1:]
 key = Key(id="a", row=1, name="a", **json.loads(limits))
-table = Limits(Path(folder), worker=int(worker), workers=3)
+table = SharedLimits(Path(folder), worker=int(worker), workers=3)
 table.share()
 print("ready", flush=True)
 sys.stdin.readline()
@@ -87,7 +87,7 @@ def key():
 
 
 def worker(folder, number):
-    return Limits(folder, worker=number, workers=3)
+    return SharedLimits(folder, worker=number, workers=3)
 
 
 def test_a_restarted_worker_forgets_its_own_requests_and_nobody_elses(tmp_path, key):
@@ -147,7 +147,7 @@ def test_without_room_for_the_file_limits_still_hold_in_each_worker(tmp_path, ke
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    limits = Limits(tmp_path, workers=3, allocate=full)
+    limits = SharedLimits(tmp_path, worker=0, workers=3, allocate=full)
     limits.share()
     for _ in range(2):
         limits.admit(key, 1, NOW, DAY)
