@@ -66,7 +66,11 @@ class Core:
         log: RequestLog,
     ) -> None:
         self.settings = settings
-        self._routes = settings.experts
+        self._priced = {
+            name
+            for name, expert in settings.experts.items()
+            if expert.input_price or expert.output_price
+        }
         self._log_all = settings.log_requests
         self.access = access
         self.ring, self.limits, self.ledger = access.ring, access.limits, access.ledger
@@ -141,15 +145,13 @@ class Core:
             usage, aborted, guessed = usage_of(exchange, outcome)
             if guessed and aborted:
                 self._count(exchange, usage.prompt)
-        tokens, cost = usage.prompt + usage.completion, 0
-        if tokens:
-            cost = self._cost(expert, usage.prompt, usage.completion)
+        prompt, completion, key = usage.prompt, usage.completion, call.key
+        cost = self._cost(expert, prompt, completion) if expert in self._priced else 0
         if exchange.reserved >= 0:
-            self.limits.settle(call.key, exchange.reserved, tokens, cost, exchange.day)
+            tokens = prompt + completion
+            self.limits.settle(key, exchange.reserved, tokens, cost, exchange.day)
         if exchange.first_at or aborted:
-            self.ledger.add(
-                call.key.id, expert, usage.prompt, usage.cached, usage.completion, cost, aborted
-            )
+            self.ledger.add(key.id, expert, prompt, usage.cached, completion, cost, aborted)
         seconds = now - exchange.began
         if self.queues and outcome == "ok":
             self.waiting.took(expert, seconds - exchange.queue_s)
@@ -159,9 +161,7 @@ class Core:
 
     def _cost(self, expert: str, prompt: int, completion: int) -> int:
         """Millionths of the unit of the prices."""
-        route = self._routes[expert]
-        if not (route.input_price or route.output_price):
-            return 0
+        route = self.settings.experts[expert]
         return round(prompt * route.input_price + completion * route.output_price)
 
     def _count(self, exchange: Exchange, guessed: int) -> None:

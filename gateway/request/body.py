@@ -32,7 +32,6 @@ class Body(msgspec.Struct, gc=False):
     max_completion_tokens: Any = None
     max_output_tokens: Any = None
 
-    @property
     def answer_tokens(self) -> int:
         """The most tokens the answer may have, as far as the client says; else 0."""
         for limit in (self.max_completion_tokens, self.max_tokens, self.max_output_tokens):

@@ -9,7 +9,7 @@ from gateway.access.key import Key
 from gateway.request.endpoints import Endpoint
 from gateway.request.head import RequestHead
 
-_BOOT: Final = secrets.token_hex(8).encode()
+_OWN_ID: Final = b"req_%b%%08x" % secrets.token_hex(8).encode()
 _NUMBERS: Final = itertools.count(int.from_bytes(secrets.token_bytes(4)))
 _ACCEPTABLE_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}").fullmatch
 _TRACEPARENT: Final = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})").fullmatch
@@ -19,7 +19,7 @@ def request_id(offered: bytes | None, number: int | None = None) -> bytes:
     """The client's own id where it is acceptable, else a new one."""
     if offered is not None and _ACCEPTABLE_ID(offered):
         return offered
-    return b"req_%b%08x" % (_BOOT, next(_NUMBERS) if number is None else number)
+    return _OWN_ID % (next(_NUMBERS) if number is None else number)
 
 
 class Call:
@@ -32,8 +32,9 @@ class Call:
         self.endpoint: Endpoint = head.endpoint
         self.key = key
         self.content = content
-        self._number = next(_NUMBERS)
-        self.request_id = request_id(head.offered_id, self._number)
+        number = self._number = next(_NUMBERS)
+        offered = head.offered_id
+        self.request_id = _OWN_ID % number if offered is None else request_id(offered, number)
 
     @property
     def trace_id(self) -> str:

@@ -2,9 +2,8 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Final
-
-import msgspec
 
 BUCKETS_S: Final = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
@@ -12,10 +11,11 @@ BUCKETS_S: Final = (
 )
 
 
-class Histogram(msgspec.Struct):
+@dataclass(slots=True)
+class Histogram:
     """Counts by bucket, and the sum, in seconds."""
 
-    counts: list[int] = msgspec.field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
     total: float = 0.0
 
     def add(self, seconds: float) -> None:

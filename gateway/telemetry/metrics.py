@@ -5,10 +5,10 @@ Labels are experts, statuses and codes only: their number is bounded whatever cl
 by key are in the ledger.
 """
 
+import dataclasses
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from gateway.reply.usage import Usage
 from gateway.telemetry.histogram import Histogram
@@ -17,26 +17,27 @@ if TYPE_CHECKING:
     from gateway.wire.exchange import Exchange
 
 
-class ExpertCounters(msgspec.Struct):
+@dataclass(slots=True)
+class ExpertCounters:
     """Everything counted for one expert since start."""
 
-    statuses: dict[int, int] = {}
-    errors: dict[str, int] = {}
+    statuses: dict[int, int] = field(default_factory=dict)
+    errors: dict[str, int] = field(default_factory=dict)
     retries: int = 0
     failovers: int = 0
     cancelled: int = 0
     prompt: int = 0
     cached: int = 0
     completion: int = 0
-    first_byte: Histogram = msgspec.field(default_factory=Histogram)
-    duration: Histogram = msgspec.field(default_factory=Histogram)
-    queue: Histogram = msgspec.field(default_factory=Histogram)
+    first_byte: Histogram = field(default_factory=Histogram)
+    duration: Histogram = field(default_factory=Histogram)
+    queue: Histogram = field(default_factory=Histogram)
     output_seconds: float = 0.0
     """Spent writing answers, first to last byte."""
 
     def include(self, other: "ExpertCounters") -> None:
         """Adds what another worker counted."""
-        for name in self.__struct_fields__:
+        for name in (entry.name for entry in dataclasses.fields(self)):
             mine, theirs = getattr(self, name), getattr(other, name)
             if isinstance(mine, Histogram):
                 mine.include(theirs)

@@ -7,7 +7,8 @@ expert in ``routing``, which replica in ``fleet``, what the client gets in ``ans
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import Final
 
 from contract import headers
 from gateway.errors import (
@@ -24,16 +25,11 @@ from gateway.reply.refusal import refusal
 from gateway.reply.rewrite import Rewrite
 from gateway.reply.usage import Usage, read_whole
 from gateway.request.body import Body, read_body
-from gateway.request.call import Call
 from gateway.request.mend import adapt, mend
 from gateway.wire.answer import Answer
 from gateway.wire.heads import ResponseHead, error_response
 from gateway.wire.placement import Placement
 from gateway.wire.upstream import Connection
-
-if TYPE_CHECKING:
-    from gateway.core import Core
-    from gateway.wire.protocol import GatewayProtocol
 
 _ATTEMPTS: Final = 3
 _LARGEST_REFUSAL: Final = 64 * 1024
@@ -44,32 +40,27 @@ _QUEUED: Final = headers.QUEUED.encode()
 _now = time.monotonic
 
 
+@dataclass(slots=True, eq=False)
 class Exchange(Placement):
     """A request and its answer. ``first_at`` is when the answer began; ``answer`` is None for one
     that came whole.
     """
 
     answer: Answer | None = None
-    first_at = 0.0
-    holding = False  # counted in the replica's in-flight requests
+    first_at: float = 0.0
+    holding: bool = False  # counted in the replica's in-flight requests
     replica: Replica | None = None
-    reserved = -1  # tokens taken from the key's limits; -1: nothing was
-    day = 0
-    sent_bytes = 0
-    status = 0
+    reserved: int = -1  # tokens taken from the key's limits; -1: nothing was
+    day: int = 0
+    sent_bytes: int = 0
+    status: int = 0
     usage: Usage | None = None
-    _attempts = 0
+    _attempts: int = 0
     _connection: Connection | None = None
-    _ended = False
+    _ended: bool = False
     _refusal: list[bytes] | None = None
     _rewrite: Rewrite | None = None
     _task: asyncio.Task[None] | None = None
-
-    def __init__(self, core: "Core", client: "GatewayProtocol", call: Call) -> None:
-        self._core = core
-        self._client = client
-        self.call = call
-        self.began = _now()
 
     # From the request to an expert.
 
@@ -79,7 +70,7 @@ class Exchange(Placement):
         try:
             body = self.body = read_body(call.content, call.endpoint, call.head.content_type)
             if call.key.limited:
-                reserved = len(call.content) // 4 + body.answer_tokens
+                reserved = len(call.content) // 4 + body.answer_tokens()
                 self.day = core.today
                 core.limits.admit(call.key, reserved, time.monotonic_ns(), self.day)
                 self.reserved = reserved
@@ -166,7 +157,9 @@ class Exchange(Placement):
         self._connection = connection
         if self._client.paused_at:
             self.pause()  # it has not read its last answer yet
-        if body is not None and (not replica.counts or replica.endpoint.model is not None):
+        if body is not None and (
+            replica.endpoint.model is not None or (body.stream and not replica.counts)
+        ):
             content, self._rewrite = adapt(
                 content,
                 body,
@@ -357,17 +350,17 @@ class Exchange(Placement):
     def _finish(
         self, outcome: str, now: float, *, last: bytes = b"", keep_alive: bool = True
     ) -> None:
-        core, replica = self._core, self.replica
+        core, client, replica = self._core, self._client, self.replica
         self._ended = True
         # First the books, then the last bytes: what a client has, it has paid for, whatever kills
         # this process in between.
         core.account(self, outcome, now)
         if last:
-            self._client.write(last)
+            client.transport.write(last)
         self._release()
         if replica is not None and outcome == "ok" and replica.breaker.failures:
             replica.breaker.succeeded()
-        self._client.finished(keep_alive=keep_alive, now=now)
+        client.finished(keep_alive=keep_alive, now=now)
         if core.queues:
             core.waiting.serve(self.expert)
 

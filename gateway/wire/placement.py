@@ -4,6 +4,7 @@ in. Owns the order of these and nothing of what is sent there.
 
 import math
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import GatewayError, NoReplica
@@ -15,30 +16,31 @@ from gateway.request.call import Call
 
 if TYPE_CHECKING:
     from gateway.core import Core
+    from gateway.wire.protocol import GatewayProtocol
 
 _now: Final = time.monotonic
 
 
+@dataclass(slots=True, eq=False)
 class Placement:
-    """A request that looks for its replica. ``deadline`` is when the present phase must have ended,
-    ``queue_s`` how long it has waited for a slot, ``queued_at`` since when it waits now; 0: it does
-    not.
-
-    Defaults stand on the class: most requests never leave the straight way, and what they do not
-    meet costs them nothing.
+    """A request that looks for its replica. ``began`` is when it was whole, ``deadline`` when the
+    present phase must have ended, ``queue_s`` how long it has waited for a slot, ``queued_at``
+    since when it waits now; 0: it does not.
     """
 
-    call: Call
-    body: Body | None = None
-    closed = False  # no other expert may see it
-    deadline = math.inf
-    expert = ""
-    reason = ""
-    queue_s = 0.0
     _core: "Core"
+    _client: "GatewayProtocol"
+    call: Call
+    began: float
+    body: Body | None = None
+    closed: bool = False  # no other expert may see it
+    deadline: float = math.inf
+    expert: str = ""
+    reason: str = ""
+    queue_s: float = 0.0
+    queued_at: float = 0.0
     _failure: GatewayError | None = None
     _links: list[Link] | None = None
-    queued_at = 0.0
     _tried: tuple[str, ...] = ()
 
     def _send(self, replica: Replica, now: float, *, fresh: bool = False) -> None:

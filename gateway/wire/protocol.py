@@ -273,7 +273,8 @@ class GatewayProtocol(ClientConnection):
         except GatewayError as error:
             self._answer_refusal(error)
             return
-        exchange = self._exchange = Exchange(self._core, self, Call(head, key, content))
+        call = Call(head, key, content)
+        exchange = self._exchange = Exchange(self._core, self, call, _now())
         exchange.start()
 
     def _malformed(self) -> None:
