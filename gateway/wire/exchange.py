@@ -40,7 +40,7 @@ _QUEUED: Final = headers.QUEUED.encode()
 _now = time.monotonic
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Exchange(Placement):
     """A request and its answer. ``first_at`` is when the answer began; ``answer`` is None for one
     that came whole.

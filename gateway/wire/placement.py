@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _now: Final = time.monotonic
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Placement:
     """A request that looks for its replica. ``began`` is when it was whole, ``deadline`` when the
     present phase must have ended, ``queue_s`` how long it has waited for a slot, ``queued_at``
