@@ -3,16 +3,13 @@ request to /admin, and the gateway decides.
 """
 
 import contextlib
-import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from ops import key_output as output
 from ops import key_terms as terms
 from ops.admin_api import AdminApi, read_admin_key
 from ops.errors import OpsError
@@ -30,15 +27,6 @@ AdminKeyFile = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the gateway's answer as it is.")]
 KeyId = Annotated[str, typer.Argument(help="Id of the key, as in `hearth keys list`.")]
-
-_COUNTERS: Final = (
-    "requests",
-    "prompt_tokens",
-    "cached_tokens",
-    "completion_tokens",
-    "cost",
-    "aborted",
-)
 
 
 @app.command()
@@ -64,7 +52,7 @@ def create(
     fields = terms.given(context.params)
     with _admin(stack, url, admin_key_file) as admin:
         made = admin.create(fields)
-    _show_once(made, as_json, f"key {made['id']} for {made['name']} made; keep it, it is not")
+    output.show_once(made, as_json, f"key {made['id']} for {made['name']} made; keep it, it is not")
 
 
 @app.command()
@@ -97,9 +85,9 @@ def update(
     with _admin(stack, url, admin_key_file) as admin:
         key = admin.update(key_id, fields)
     if as_json:
-        _print_json(key)
+        output.say_json(key)
     else:
-        _say(f"key {key['id']} of {key['name']}: {_limits(key) or 'no limits'}")
+        output.say(f"key {key['id']} of {key['name']}: {output.limits(key) or 'no limits'}")
 
 
 @app.command(name="list")
@@ -114,21 +102,9 @@ def list_command(
     with _admin(stack, url, admin_key_file) as admin:
         keys = [key for key in admin.all() if every or not key["revoked_at"]]
     if as_json:
-        _print_json(keys)
+        output.say_json(keys)
         return
-    table = _table("id", "name", "models", "limits", "priority", "created", "ends")
-    for key in keys:
-        ends = f"revoked {key['revoked_at']}" if key["revoked_at"] else key["expires_at"] or "-"
-        table.add_row(
-            key["id"],
-            key["name"],
-            ", ".join(key["models"] or ["all"]),
-            _limits(key) or "-",
-            key["priority"],
-            key["created_at"] or f"in the {key['source']}",
-            ends,
-        )
-    _print(table)
+    output.list_keys(keys)
 
 
 @app.command()
@@ -143,15 +119,9 @@ def show(
     with _admin(stack, url, admin_key_file) as admin:
         key = admin.key(key_id)
     if as_json:
-        _print_json(key)
+        output.say_json(key)
         return
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for field, value in key.items():
-        if field == "secrets":
-            value = [secret["expires_at"] or "no end" for secret in value]
-        if field != "object":
-            table.add_row(field.replace("_", " "), _text(value))
-    _print(table)
+    output.show_key(key)
 
 
 @app.command()
@@ -171,7 +141,7 @@ def rotate(
     with _admin(stack, url, admin_key_file) as admin:
         made = admin.rotate(key_id, overlap_s)
     ends = made["secrets"][0]["expires_at"]
-    _show_once(made, as_json, f"the present key ends {ends}; keep the new one, it is not")
+    output.show_once(made, as_json, f"the present key ends {ends}; keep the new one, it is not")
 
 
 @app.command()
@@ -189,9 +159,9 @@ def revoke(
             typer.confirm(f"revoke key {key_id} of {admin.key(key_id)['name']}?", abort=True)
         key = admin.revoke(key_id)
     if as_json:
-        _print_json(key)
+        output.say_json(key)
     else:
-        _say(f"key {key['id']} of {key['name']} is revoked since {key['revoked_at']}")
+        output.say(f"key {key['id']} of {key['name']} is revoked since {key['revoked_at']}")
 
 
 @app.command()
@@ -216,14 +186,9 @@ def usage(
     with _admin(stack, url, admin_key_file) as admin:
         answer = admin.usage({name: value for name, value in wanted.items() if value})
     if as_json:
-        _print_json(answer)
+        output.say_json(answer)
         return
-    table = _table(by, *(counter.removesuffix("_tokens") for counter in _COUNTERS), numbers=True)
-    for sums in answer[f"by_{by}"]:
-        table.add_row(sums[by], *_numbers(sums))
-    table.add_row("total", *_numbers(answer["total"]), style="bold")
-    _print(table)
-    _say(f"{answer['from']} to {answer['to']}, days of UTC")
+    output.show_usage(answer, by)
 
 
 @contextlib.contextmanager
@@ -245,53 +210,3 @@ def _admin(stack: str | None, url: str | None, admin_key_file: Path | None) -> I
         yield admin
     finally:
         admin.close()
-
-
-def _limits(key: dict[str, Any]) -> str:
-    names = ("rpm", "tpm", "concurrency", "daily_tokens")
-    limits = [f"{name.replace('_', ' ')} {key[name]}" for name in names if key[name] is not None]
-    if key["budget"] is not None:
-        limits.append(f"budget {key['budget']:g} ({key['budget_period']})")
-    return ", ".join(limits)
-
-
-def _numbers(sums: dict[str, Any]) -> list[str]:
-    return [f"{sums[name]:,.2f}" if name == "cost" else f"{sums[name]:,}" for name in _COUNTERS]
-
-
-def _text(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    if isinstance(value, dict):
-        return ", ".join(f"{name}={text}" for name, text in value.items()) or "-"
-    return "-" if value is None else str(value)
-
-
-def _table(*columns: str, numbers: bool = False) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if numbers and place else "left")
-    return table
-
-
-def _print(table: Table) -> None:
-    # Names come from people and may look like markup.
-    Console(markup=False, highlight=False).print(table)
-
-
-def _print_json(answer: object) -> None:
-    _say(json.dumps(answer, indent=2))
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-
-
-def _show_once(made: dict[str, Any], as_json: bool, note: str) -> None:
-    """The note goes to standard error, so that $(hearth keys create …) is the key alone."""
-    if as_json:
-        _print_json(made)
-        return
-    sys.stderr.write(f"{note} shown again:\n")
-    sys.stderr.flush()
-    _say(made["key"])
