@@ -5,7 +5,7 @@ import contextlib
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,8 +71,9 @@ def create_app(
             if nomad is not None:
                 await stack.enter_async_context(nomad)
             core, discovery = await _assemble(settings, secrets, nomad, access, colleagues, stack)
+            tasks: list[asyncio.Task[None]] = []
             for router in (
-                Operations(core, alive=lambda: discovery.running).router(),
+                Operations(core, ended=lambda: _ended(tasks)).router(),
                 Models(core, started_at=int(time.time())).router(),
                 Admin(
                     core.access,
@@ -81,7 +82,7 @@ def create_app(
                 ).router(),
             ):
                 app.include_router(router)
-            tasks = [
+            tasks += [
                 asyncio.create_task(discovery.run(), name="discovery"),
                 asyncio.create_task(core.access.run(), name="access"),
                 asyncio.create_task(_sweep(core), name="sweep"),
@@ -179,7 +180,12 @@ async def _sweep_connections(core: Core) -> None:
         now = time.monotonic()
         for connection in every[start : start + _SLICE]:
             if connection in core.connections:
-                connection.sweep(now)
+                try:
+                    connection.sweep(now)
+                except Exception:
+                    # One connection that nobody foresaw must not cost all others their deadlines.
+                    _log.exception("a connection could not be looked after")
+                    connection.abort()
         await asyncio.sleep(0)
 
 
@@ -203,6 +209,11 @@ def _own_client(upstream_key: str | None) -> httpx.AsyncClient:
         | ({"authorization": f"Bearer {upstream_key}"} if upstream_key else {}),
         trust_env=False,
     )
+
+
+def _ended(tasks: Iterable[asyncio.Task[None]]) -> list[str]:
+    """The names of those that should run and do not."""
+    return [task.get_name() for task in tasks if task.done()]
 
 
 def _report_end(task: asyncio.Task[None]) -> None:

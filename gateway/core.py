@@ -49,6 +49,9 @@ class Client(Protocol):
     def end(self) -> None:
         """Ends what is under way, because the gateway does."""
 
+    def abort(self) -> None:
+        """Closes at once, whatever is under way."""
+
 
 class Core:
     """The state of one gateway process."""

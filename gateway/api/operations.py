@@ -2,7 +2,7 @@
 did it choose. Owns these paths; the figures come from the core.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,9 +34,10 @@ _PAGE_HEADERS: Final = {
 class Operations:
     """The handlers and what they share."""
 
-    def __init__(self, core: Core, *, alive: Callable[[], bool]) -> None:
+    def __init__(self, core: Core, *, ended: Callable[[], Sequence[str]]) -> None:
+        """``ended`` names what should run as long as the process does, and has ended."""
         self._core = core
-        self._alive = alive
+        self._ended = ended
 
     def router(self) -> APIRouter:
         """The routes, bound to this object."""
@@ -50,8 +51,8 @@ class Operations:
 
     async def health(self) -> Response:
         """Whether this process does its work; what the experts do is in /v1/models."""
-        if not self._alive():
-            raise NotWorking("The gateway has stopped looking for experts.")
+        if ended := self._ended():
+            raise NotWorking(f"The gateway is broken: {', '.join(ended)} ended.")
         if self._core.draining:
             raise ShuttingDown("The gateway is finishing its requests and will end.")
         return JSONResponse({"status": "ok"})

@@ -38,27 +38,18 @@ class Discovery:
         self._nomad = nomad
         self._probe_replica = probe
         self._sleep = sleep
-        self._running = True
         self._looked_up = [name for name, route in settings.experts.items() if not route.upstreams]
         for name, route in settings.experts.items():
             if route.upstreams:
                 fleet.update(name, _fixed(name, route))
 
-    @property
-    def running(self) -> bool:
-        """False once a fault nobody foresaw has ended it."""
-        return self._running
-
     async def run(self) -> None:
         """Runs until cancelled."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for expert in self._looked_up:
-                    tasks.create_task(self._watch(expert))
-                tasks.create_task(self._probe_forever())
-                tasks.create_task(self._revive_forever())
-        finally:
-            self._running = False
+        async with asyncio.TaskGroup() as tasks:
+            for expert in self._looked_up:
+                tasks.create_task(self._watch(expert))
+            tasks.create_task(self._probe_forever())
+            tasks.create_task(self._revive_forever())
 
     async def first_look(self, timeout_s: float) -> None:
         """Learns what there is before the first request comes; gives up after ``timeout_s``."""

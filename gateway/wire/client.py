@@ -138,6 +138,10 @@ class ClientConnection(HttpToolsProtocol):
         if self._exchange is not None:
             self._exchange.shut_down()
 
+    def abort(self) -> None:
+        """Closes at once, whatever is under way."""
+        self.transport.abort()
+
     def sweep(self, now: float) -> None:
         """Called a few times a second: everything that takes too long ends here, so that no
         request needs a timer of its own.

@@ -15,20 +15,46 @@ async def test_health_needs_no_key(serve):
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
-async def test_a_gateway_that_stopped_looking_for_experts_is_not_well(serve, catalogue):
+def breaks(*_: object) -> None:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("task", "part", "method"),
+    [
+        ("discovery", "fleet", "all"),
+        ("access", "ledger", "tend"),
+        ("sweep", "waiting", "serve_all"),
+    ],
+)
+async def test_a_gateway_that_stopped_doing_a_part_of_its_work_is_not_well(
+    serve, monkeypatch, task, part, method
+):
     gateway = await serve()
-
-    def breaks(*_: object) -> None:
-        raise ZeroDivisionError
-
-    gateway.core.fleet.all = breaks
+    owner = getattr(gateway.core, part)
+    monkeypatch.setattr(type(owner), method, breaks)
 
     async def unwell() -> bool:
-        return (await gateway.client.get("/health")).status_code == 503
+        answer = await gateway.client.get("/health")
+        return answer.status_code == 503 and task in answer.json()["error"]["message"]
 
     await gateway.until(unwell)
     answer = await gateway.client.get("/health")
     assert answer.json()["error"]["code"] == "gateway_broken"
+
+
+async def test_a_connection_that_fails_when_looked_after_costs_no_other_its_deadline(serve):
+    gateway = await serve()
+    async with httpx.AsyncClient(base_url=gateway.url) as client:
+        await client.get("/health")
+        [first] = gateway.core.connections
+        first.sweep = breaks
+
+        async def gone() -> bool:
+            return first not in gateway.core.connections
+
+        await gateway.until(gone)
+    assert (await gateway.client.get("/health")).status_code == 200
 
 
 async def test_a_gateway_that_is_finishing_says_so(serve):
