@@ -149,12 +149,6 @@ _TASKS: Final = """
 grep -lz -- "^NOMAD_ALLOC_DIR=$dir/data/" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3 || true
 """
 
-# Threads are looked at one by one: a process that is ending may have lost its first one and still
-# hold sockets. A directory somebody works in is given up later than they are.
-_LINGERING: Final = """
-find /proc/[0-9]*/task/[0-9]*/cwd /proc/[0-9]*/fd -lname "$dir/data/*" 2>/dev/null | head -n 1 || true
-"""
-
 # A containerised task's environment names no directory of the host, but its container mounts them.
 # Nomad gives every one of its containers this label.
 _CONTAINERS: Final = """
@@ -186,10 +180,6 @@ fi
 # Nomad's own helpers of tasks carry no such mark, but they hold the tasks' log files open.
 for pid in $(find /proc/[0-9]*/fd -lname "$dir/data/*" 2>/dev/null | cut -d/ -f3 | sort -u); do
   kill -KILL "$pid" 2>/dev/null || true
-done
-for _ in $(seq 20); do
-  [ -z "$(lingering)" ] && break
-  sleep 0.25
 done
 # Task directories hold mounts of their own while a task runs; afterwards nothing is lost with them.
 for mount in $(awk -v d="$dir/data/" 'index($2, d) == 1 {print $2}' /proc/mounts | sort -r); do
@@ -223,7 +213,6 @@ def agent_script(plan: NomadPlan) -> Script:
             "ensure": f"local volumes=({quoted(folders)})\n{_ENSURE}",
             "tasks": _TASKS,
             "containers": _CONTAINERS,
-            "lingering": _LINGERING,
             "remove": _REMOVE,
         },
     )

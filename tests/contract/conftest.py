@@ -11,9 +11,10 @@ import pytest
 
 from tests.contract.clients import anthropic_of, openai_of
 from tests.contract.fake_expert import Behaviour, FakeExpert
-from tests.contract.processes import GatewayProcess, LlamaServer, free_port
+from tests.contract.processes import GatewayProcess, LlamaServer
 from tests.contract.tee import Tee
 from tests.contract.tiny_model import Manner, write_model
+from tests.ports import free_port
 
 SERVER = os.environ.get("HEARTH_LLAMA_SERVER", "")
 LARGEST_BODY = 1024 * 1024

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.contract.processes import free_port
+from tests.ports import free_port
 
 _HEADERS: Final = {
     "host",

@@ -3,9 +3,7 @@
 import hashlib
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,23 +13,13 @@ from typing import Any, Final
 
 import httpx
 
+from tests.ports import free_port
+
 KEY: Final = "sk-hearth-contract-of-the-tests"
 KEY_ID: Final = "contract"
 _CHECKOUT: Final = Path(__file__).parents[2]
 _READY_S: Final = 20.0
 _END_S: Final = 10.0
-
-
-def free_port() -> int:
-    """A port below the range from which the kernel takes those of clients."""
-    while True:
-        port = random.randint(20_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def wait_until(holds: Callable[[], bool], within_s: float = _READY_S, step_s: float = 0.01) -> bool:

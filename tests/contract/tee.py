@@ -4,7 +4,7 @@ import contextlib
 import socket
 import threading
 
-from tests.contract.processes import free_port
+from tests.ports import free_port
 
 
 class Tee:

@@ -31,16 +31,11 @@ def test_the_tasks_own_credentials_and_foreign_flags_are_withheld():
     given = {
         "PATH": "/bin",
         "NOMAD_TOKEN": "secret",
-        "NOMAD_ALLOC_DIR": "/data/alloc/1/alloc",
         "VAULT_TOKEN": "secret",
         "LLAMA_ARG_CTX_SIZE": "1",
         "LLAMA_API_KEY": "secret",
     }
-    assert child_environment(given) == {
-        "PATH": "/bin",
-        "NOMAD_ALLOC_DIR": "/data/alloc/1/alloc",  # by this `hearth down` finds it
-        "GGML_NO_BACKTRACE": "1",
-    }
+    assert child_environment(given) == {"PATH": "/bin", "GGML_NO_BACKTRACE": "1"}
 
 
 def test_a_program_that_does_not_exist_is_a_failure_of_the_rung():

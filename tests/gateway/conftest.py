@@ -25,7 +25,8 @@ from tests.gateway.fakes import (
     secrets_of,
     settings_of,
 )
-from tests.gateway.running import Running, free_port, is_up, launch, secrets_text
+from tests.gateway.running import Running, is_up, launch, secrets_text
+from tests.ports import free_port
 
 
 def pytest_asyncio_loop_factories(

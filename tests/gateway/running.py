@@ -1,12 +1,9 @@
 """A gateway in a process of its own, as its users run it."""
 
 import asyncio
-import contextlib
 import hashlib
 import json
 import os
-import random
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -50,15 +47,6 @@ class Running:
         path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         found = [int(pid) for pid in path.read_text().split()]
         return [pid for pid in found if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-
-
-def free_port() -> int:
-    """A port below those the kernel gives to outgoing connections, which might take it."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 async def is_up(client: httpx.AsyncClient) -> bool:

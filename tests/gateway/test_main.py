@@ -15,7 +15,8 @@ from tests.gateway.fakes import (
     settings_of,
     streams,
 )
-from tests.gateway.running import free_port, holds, is_up, launch, secrets_text
+from tests.gateway.running import holds, is_up, launch, secrets_text
+from tests.ports import free_port
 
 USED = b'{"usage": {"prompt_tokens": 10, "completion_tokens": 5}}'
 

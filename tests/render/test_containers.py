@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import threading
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -214,23 +213,6 @@ def test_removing_an_agent_removes_its_own_containers_and_no_others(
     assert done.returncode == 0, done.stderr
     removed = [line for line in calls.read_text().splitlines() if " rm " in line]
     assert [line.split()[-1] for line in removed] == ["ours"]
-
-
-def test_removing_an_agent_ends_when_nothing_works_in_its_folder_any_more(
-    calls: Path, tmp_path: Path
-) -> None:
-    plan = nomad(tmp_path / "nomad")
-    data = Path(plan.directory) / "data"
-    folder = data / "alloc"
-    folder.mkdir(parents=True)
-    with subprocess.Popen(["sleep", "1"], cwd=folder) as ending:
-        reaper = threading.Thread(target=ending.wait)
-        reaper.start()
-        done = run(replace_waits(agent_script(plan)), "remove")
-        assert done.returncode == 0, done.stderr
-        assert not Path(f"/proc/{ending.pid}").exists()
-        reaper.join()
-    assert not data.exists()
 
 
 def replace_waits(script: Script) -> Script:

@@ -25,7 +25,6 @@ _CAUSES: Final = {
 # The task's own credentials are no business of a model server, and llama-server reads its flags
 # from the environment too.
 _WITHHELD: Final = ("NOMAD_", "VAULT_", "CONSUL_", "LLAMA_")
-_MARK: Final = "NOMAD_ALLOC_DIR"  # by this, whoever takes a stack down knows whose process it is
 
 
 class ServerProcess:
@@ -102,7 +101,7 @@ class ServerProcess:
 
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """What llama-server may see of this process's environment."""
-    passed = {k: v for k, v in environment.items() if k == _MARK or not k.startswith(_WITHHELD)}
+    passed = {k: v for k, v in environment.items() if not k.startswith(_WITHHELD)}
     return passed | ENVIRONMENT
 
 

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import json
 import os
-import random
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -20,21 +19,13 @@ import yaml
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
 
 from contract.services import preferred_rung_tag
+from tests.ports import free_port
 
 CHROMIUM: Final = Path("/usr/bin/chromium")
 KEY: Final = "sk-hearth-of-a-person-who-looks"
 CHECKOUT: Final = Path(__file__).parents[3]
 _PATIENCE_S: Final = 20.0
 _GRACE_S: Final = 10.0
-
-
-def free_port() -> int:
-    """A port below those of outgoing connections, or one of these might take it."""
-    while True:
-        port = random.randrange(20000, 32000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("0.0.0.0", port))
-            return port
 
 
 def own_address() -> str | None:
