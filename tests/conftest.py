@@ -16,7 +16,7 @@ SERVICE = (
     "expert_runner/test_runner",
     "gateway/access/test_access",
     "gateway/access/test_ledger_kill",
-    "gateway/access/test_limits_shared",
+    "gateway/access/test_shared_limits",
     "gateway/admission/test_admission",
     "gateway/api/",
     "gateway/fleet/test_discovery",

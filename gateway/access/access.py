@@ -14,10 +14,11 @@ from gateway.access.database import FILE, Database
 from gateway.access.errors import StorageUnavailable
 from gateway.access.key import Key
 from gateway.access.ledger import Ledger
-from gateway.access.limits import Limits, SharedLimits
+from gateway.access.limits import Limits
 from gateway.access.period import utc_day
 from gateway.access.ring import KeyRing, Snapshot
 from gateway.access.secret import admin_digest, hasher_of
+from gateway.access.shared_limits import SharedLimits
 from gateway.access.store import KeyStore
 from gateway.access.usage import Spent, UsageTable
 

@@ -90,8 +90,7 @@ class Ledger:
         """Count one request, or correct one with ``requests`` of 0. When this returns, the count
         outlives the process.
         """
-        clock = self._clock
-        if not self._begins <= (now := clock()) < self._ends:
+        if not self._begins <= (now := self._clock()) < self._ends:
             self._turn(utc_day(now))
         found = self._rows.get((key_id, model))
         if found is None:

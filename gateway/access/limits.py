@@ -29,7 +29,6 @@ from gateway.access.period import numbers
 from gateway.access.usage import Spent
 
 FILE: Final = "limits"
-LOCK_FILE: Final = "limits.lock"
 
 # Cells of a row. Eight columns of requests in flight: one writer each.
 _REQUESTS_TAT: Final = 0
@@ -129,7 +128,7 @@ class Limits:
             LimitExceeded: a limit has no room; nothing was taken.
         """
         cells, at = self._cells, key.cell
-        requests_tat = tokens_tat = used = running = 0
+        requests_tat = tokens_tat = used = 0
         if step := key.request_ns:
             requests_tat = cells[at]
             if requests_tat < now_ns:
@@ -230,63 +229,6 @@ class Limits:
     def _release(self) -> None:
         while self._held:
             os.close(self._held.pop())
-
-
-class SharedLimits(Limits):
-    """The table of limits, as one of several workers sees it."""
-
-    __slots__ = ("_lock",)
-
-    def __init__(
-        self,
-        folder: Path | None,
-        *,
-        worker: int,
-        workers: int,
-        allocate: Callable[[int, int, int], None] = os.posix_fallocate,
-    ) -> None:
-        self._lock = -1
-        super().__init__(folder, worker=worker, workers=workers, allocate=allocate)
-
-    def admit(self, key: Key, estimate: int, now_ns: int, day: int) -> None:
-        """As ``Limits.admit``, against what all workers count."""
-        if self._lock < 0:
-            super().admit(key, estimate, now_ns, day)
-            return
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        try:
-            super().admit(key, estimate, now_ns, day)
-        finally:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
-
-    def settle(
-        self,
-        key: Key,
-        estimate: int,
-        tokens: int,
-        cost_micro: int,
-        day: int,
-        ended: bool = True,
-    ) -> None:
-        """As ``Limits.settle``, for all workers."""
-        if self._lock < 0:
-            super().settle(key, estimate, tokens, cost_micro, day, ended)
-            return
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        try:
-            super().settle(key, estimate, tokens, cost_micro, day, ended)
-        finally:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
-
-    def _share(self, folder: Path, allocate: Callable[[int, int, int], None]) -> mmap.mmap:
-        memory = super()._share(folder, allocate)
-        self._lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._held.append(self._lock)
-        return memory
-
-    def _release(self) -> None:
-        super()._release()
-        self._lock = -1
 
 
 def _left(limit: int, step: int, ahead: int) -> tuple[int, bytes]:

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.access.errors import LimitExceeded
 from gateway.access.key import Key
-from gateway.access.limits import SharedLimits
+from gateway.access.shared_limits import SharedLimits
 from gateway.access.usage import Spent
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -21,7 +21,7 @@ import json, sys
 from pathlib import Path
 from gateway.access.errors import LimitExceeded
 from gateway.access.key import Key
-from gateway.access.limits import SharedLimits
+from gateway.access.shared_limits import SharedLimits
 folder, worker, limits = sys.argv[1:]
 key = Key(id="a", row=1, name="a", **json.loads(limits))
 table = SharedLimits(Path(folder), worker=int(worker), workers=3)
